@@ -1,7 +1,7 @@
-"""How gunicorn serves the portal, in development as in production: ``gunicorn -c python:webapp.gunicorn_conf wsgi:app``.
+"""How gunicorn serves the portal, in development as in production: ``-c python:webapp.gunicorn_conf wsgi:app``.
 
 The app itself is not preloaded: its pools of database and queue connections must not cross a fork. But this file
-imports its modules, so that the workers share the code of the libraries instead of loading it once each.
+imports its modules, so that workers share the libraries' code instead of loading it once each.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ threads = 4
 graceful_timeout = 20
 
 # Heartbeat files on a disk can stall a worker for as long as the disk does.
-worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
 
 # Addresses carry tokens (promise 8): requests are logged by the app, by route.
 accesslog = None

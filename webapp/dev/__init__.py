@@ -1,1 +1,1 @@
-"""Development only: the process manager behind ``./run`` and its mail catcher. Nothing in production imports this."""
+"""Development only: the process manager behind ``./run`` and its mail catcher. Production never imports this."""

@@ -25,7 +25,7 @@ class EnvironmentProblem(Exception):
 
 
 def open_port(port: int) -> socket.socket:
-    """A listening socket on loopback; ``port`` 0 takes a free one. Raises `EnvironmentProblem` when it is taken."""
+    """A listening socket on loopback; ``port`` 0 takes a free one. Raises `EnvironmentProblem`."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -33,7 +33,7 @@ def open_port(port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise EnvironmentProblem(
-            f"Port {port} cannot be used ({error.strerror}). Another program, perhaps another portal, has it.\n"
+            f"Port {port} is in use, perhaps by another portal ({error.strerror}).\n"
             f"Start on another port: PORT={port + 1} ./run"
         ) from error
     listener.listen(512)
@@ -47,7 +47,7 @@ def free_port() -> int:
 
 
 def socket_path(data_dir: Path) -> Path:
-    """Where the queue server listens: in the data directory, or in a private short folder when that path is too long."""
+    """Where the queue server listens: in the data directory, or where that is too long, in a short private folder."""
     path = data_dir / "queue" / "queue.sock"
     if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
         return path
@@ -82,7 +82,7 @@ def write_private(path: Path, text: str) -> None:
 def development_settings(
     data_dir: Path, port: int, environ: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
-    """The variables that the portal's processes need beside ``environ``; what that sets already is left alone."""
+    """What the portal's processes need beside ``environ``; what that sets already is left alone."""
     chosen = {"APP_ENV": "development", "DEV_MAILBOX": str(data_dir / "mailbox")}
     if not environ.get("SECRET_KEY"):
         chosen["SECRET_KEY"] = secret_key(data_dir)

@@ -1,4 +1,4 @@
-"""A real SMTP server that keeps every mail as a file: ``python -m webapp.dev.mail_catcher --port P --mailbox DIR``."""
+"""A real SMTP server that keeps every mail as a file: ``python -m webapp.dev.mail_catcher --help``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Mailbox:
         self.count = 0
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
         content = envelope.content or b""
         self.keep(envelope.rcpt_tos, content if isinstance(content, bytes) else content.encode())
         return "250 OK"

@@ -1,4 +1,4 @@
-"""Processes that cannot outlive the program that started them, and a way to find those that did all the same."""
+"""Processes that cannot outlive the program that started them, and how to find those that did all the same."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 MARK = "TECHPASS_STARTED_BY"
-"""Environment variable that every process of a development portal carries, descendants included. Unlike the number in
-a pid file it cannot come to mean another process."""
+"""Environment variable that every process of a development portal carries, descendants included. Unlike the
+number in a pid file it cannot come to mean another process."""
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -24,7 +24,7 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def tied_to_parent(death_signal: signal.Signals = signal.SIGTERM) -> Callable[[], None]:
-    """A ``preexec_fn`` by which the child gets ``death_signal`` when this process ends, however it ends (Linux only)."""
+    """A ``preexec_fn``: the child gets ``death_signal`` when this process ends, however it ends (Linux only)."""
     parent = os.getpid()
 
     def tie() -> None:
@@ -37,13 +37,13 @@ def tied_to_parent(death_signal: signal.Signals = signal.SIGTERM) -> Callable[[]
 
 
 def adopt_orphans() -> None:
-    """Make this process the parent of descendants whose own parent dies, so that it can reap them (Linux only)."""
+    """Become the parent of descendants whose own parent dies, to be able to reap them (Linux only)."""
     if _libc is not None:
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def marked(prefix: str) -> list[int]:
-    """Ids of the running processes whose mark begins with ``prefix``, this one excepted. Empty without ``/proc``."""
+    """Ids of the other processes whose mark begins with ``prefix``. Empty without ``/proc``."""
     wanted = f"{MARK}={prefix}".encode()
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
@@ -84,7 +84,7 @@ def end_marked(prefix: str, seconds: float) -> int:
 
 
 def reap() -> list[tuple[int, int]]:
-    """Collect the children that have ended: their ids and exit codes (negative: the signal that ended them)."""
+    """Collect the children that have ended: ids and exit codes (negative: the signal that ended it)."""
     ended: list[tuple[int, int]] = []
     while True:
         try:

@@ -1,7 +1,8 @@
 """``python -m webapp.dev.supervisor``: starts everything that a development portal needs, and stops all of it.
 
-One thread, one loop: the children's output, their deaths and the signals all arrive in `Supervisor._pump`. Every child dies
-with this process even if it is killed (Linux), and what survives a crash all the same is found by its mark at the next start.
+One thread, one loop: the children's output, their deaths and the signals all arrive in `Supervisor._turn`. Every
+child dies with this process even if that is killed (Linux), and what survives a crash all the same is found by its
+mark at the next start.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ class Supervisor:
         chosen = development_settings(self.data_dir, self.port)
         save_settings(self.data_dir, chosen)
         self.environ |= chosen | {"PYTHONUNBUFFERED": "1"}
-        # The database's first migration must not race with the first request; later ones are over before anybody asks.
+        # The first migration must not race with the first request; later ones are over before anybody asks.
         new = "DATABASE_URL" in chosen and not (self.data_dir / "techpass.db").exists()
         web = web_part(listener.fileno())
         prepare = flask_part("prepare")
@@ -205,7 +206,7 @@ class Supervisor:
             raise StartFailed(f"{what} did not answer within {_START_SECONDS:.0f} seconds.")
 
     def _pump(self, done: Callable[[], bool]) -> None:
-        """Let the parts run until ``done``; start again those that die. Raises `Stopped`, and `StartFailed` before ready."""
+        """Let the parts run until ``done``, starting again those that die; before ready that is `StartFailed`."""
         while not done():
             self._turn(0.5 if self.ready else 0.02)
             if self.stop_requests:
@@ -276,7 +277,7 @@ class Supervisor:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise EnvironmentProblem(
-                    f"Another portal runs with its data in {self.data_dir}. Stop it, or start a second one beside it:\n"
+                    f"Another portal runs with its data in {self.data_dir}. Stop it, or start one beside it:\n"
                     f"DATA_DIR={self.data_dir}-2 PORT={self.port + 1} ./run"
                 ) from None
             yield

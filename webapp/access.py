@@ -1,0 +1,137 @@
+"""Who may use which route: declared on each view, enforced here and nowhere else (promise 6)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeVar
+
+from flask import Flask, abort, current_app, flash, g, request, session, url_for
+from werkzeug.local import LocalProxy
+
+from webapp import clock
+from webapp.htmx import go_to
+from webapp.models import BrowserSession, SessionKind
+from webapp.services.audit import By
+from webapp.services.sessions import find_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask.typing import ResponseReturnValue
+
+    View = TypeVar("View", bound=Callable[..., ResponseReturnValue])
+
+SESSION_TOKEN = "sid"
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Audience(StrEnum):
+    PUBLIC = "public"
+    """Everybody, and whoever holds the link in the address."""
+    ONBOARDING = "onboarding"
+    """A browser that accepted an invitation."""
+    OFFICER = "officer"
+    """Somebody signed in."""
+    ADMIN = "admin"
+    DEVELOPMENT = "development"
+    """Everybody, and only in development."""
+    MACHINE = "machine"
+    """The operator's machines; the view checks what it must."""
+
+
+def allow(audience: Audience) -> Callable[[View], View]:
+    """Declare who may use a view. A route without this answers nobody, and fails the build."""
+
+    def mark(view: View) -> View:
+        view.audience = audience  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+def audience_of(app: Flask, endpoint: str) -> Audience | None:
+    return getattr(app.view_functions[endpoint], "audience", None)
+
+
+def init_app(app: Flask) -> None:
+    app.view_functions["static"].audience = Audience.PUBLIC  # type: ignore[attr-defined]
+    app.before_request(_guard)
+    app.context_processor(lambda: {"signed_in": signed_in})
+
+
+def _load() -> BrowserSession | None:
+    if "browser_session" not in g:
+        token = session.get(SESSION_TOKEN)
+        policy = current_app.config["POLICY"]
+        g.browser_session = find_session(token, clock.now(), policy) if isinstance(token, str) else None
+    found: BrowserSession | None = g.browser_session
+    return found
+
+
+def _of_kind(kind: SessionKind) -> BrowserSession | None:
+    found = _load()
+    return found if found is not None and found.kind is kind else None
+
+
+signed_in = LocalProxy(lambda: _of_kind(SessionKind.SIGNED_IN))
+"""The session of the person signed in, falsy for a visitor; its ``account`` and ``account.agency`` are loaded."""
+
+onboarding = LocalProxy(lambda: _of_kind(SessionKind.ONBOARDING))
+"""The session of a browser being onboarded, falsy otherwise."""
+
+
+def begin(token: str) -> None:
+    """Give the browser the session of ``token`` and nothing of what it carried before (L5)."""
+    session.clear()
+    session[SESSION_TOKEN] = token
+    g.pop("browser_session", None)
+
+
+def forget() -> None:
+    session.clear()
+    g.pop("browser_session", None)
+
+
+def peer() -> str:
+    """The client's address, by the configured count of proxies."""
+    return request.remote_addr or "unknown"
+
+
+def by() -> By:
+    """Who is acting in this request, for the record."""
+    found = _load()
+    return By.person(found.account, peer()) if found is not None else By.visitor(peer())
+
+
+def _guard() -> ResponseReturnValue | None:
+    if request.endpoint is None:
+        return None  # No such page, or not by this method: the error page follows.
+    audience = audience_of(current_app, request.endpoint)
+    if request.method not in _SAFE and audience is not Audience.MACHINE:
+        _refuse_other_sites()
+    match audience:
+        case Audience.PUBLIC | Audience.MACHINE:
+            return None
+        case Audience.DEVELOPMENT if current_app.config["SETTINGS"].is_development:
+            return None
+        case Audience.ONBOARDING:
+            if not onboarding:
+                flash(
+                    "Your onboarding session has ended. Open the link in your email again to go on.", "info"
+                )
+                return go_to(url_for("home.index"))
+            return None
+        case Audience.OFFICER | Audience.ADMIN:
+            if not signed_in:
+                address = request.full_path.rstrip("?") if request.method == "GET" else None
+                return go_to(url_for("log_in.log_in", next=address))
+            if audience is Audience.ADMIN and not signed_in.account.is_admin:
+                abort(404)
+            return None
+    abort(404)
+
+
+def _refuse_other_sites() -> None:
+    # The token in each form is the guard; this one also holds should a token ever leak (H2).
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        abort(403)

@@ -1,0 +1,89 @@
+"""The closed sets of states, and which may follow which (sections 3 and 4 of the rules)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ForbiddenTransition(Exception):
+    """A change of state that the rules do not allow."""
+
+
+class AccountStatus(StrEnum):
+    REQUESTED = "requested"
+    REJECTED = "rejected"
+    PENDING = "pending"
+    ACTIVE = "active"
+    DISABLED = "disabled"
+    TERMINATED = "terminated"
+    DELETED = "deleted"
+
+
+LIVE = (AccountStatus.REQUESTED, AccountStatus.PENDING, AccountStatus.ACTIVE, AccountStatus.DISABLED)
+"""The statuses of which one address can have but one account."""
+
+ACCOUNT_TRANSITIONS: dict[AccountStatus, frozenset[AccountStatus]] = {
+    AccountStatus.REQUESTED: frozenset({AccountStatus.REJECTED, AccountStatus.PENDING}),
+    AccountStatus.REJECTED: frozenset({AccountStatus.DELETED}),
+    AccountStatus.PENDING: frozenset({AccountStatus.ACTIVE, AccountStatus.TERMINATED}),
+    AccountStatus.ACTIVE: frozenset({AccountStatus.DISABLED}),
+    AccountStatus.DISABLED: frozenset({AccountStatus.ACTIVE, AccountStatus.TERMINATED}),
+    AccountStatus.TERMINATED: frozenset({AccountStatus.DELETED}),
+    AccountStatus.DELETED: frozenset(),
+}
+
+
+def check_account_transition(old: AccountStatus, new: AccountStatus) -> None:
+    """Raises `ForbiddenTransition` unless an account may go from ``old`` to ``new``."""
+    if new not in ACCOUNT_TRANSITIONS[old]:
+        raise ForbiddenTransition(f"an account cannot go from {old} to {new}")
+
+
+class SeedStatus(StrEnum):
+    NOT_REQUIRED = "not_required"
+    INELIGIBLE = "ineligible"
+    REQUESTED = "requested"
+    REJECTED = "rejected"
+    INVITED = "invited"
+    EXPIRED = "expired"
+    ONBOARDED = "onboarded"
+    WITHDRAWN = "withdrawn"
+    SUSPENDED = "suspended"
+
+
+class RequestKind(StrEnum):
+    TECHPASS = "techpass"
+    SEED = "seed"
+
+
+class RequestState(StrEnum):
+    OPEN = "open"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+class InvitationKind(StrEnum):
+    """What a mailed link leads to: onboarding, SEED onboarding, or a new authenticator (rule 7.3)."""
+
+    TECHPASS = "techpass"
+    SEED = "seed"
+    AUTHENTICATOR = "authenticator"
+
+
+class InvitationState(StrEnum):
+    LIVE = "live"
+    USED = "used"
+    REPLACED = "replaced"
+    EXPIRED = "expired"
+
+
+class Role(StrEnum):
+    OFFICER = "officer"
+    ADMIN = "admin"
+
+
+class MailState(StrEnum):
+    QUEUED = "queued"
+    SENT = "sent"
+    FAILED = "failed"
+    CANCELLED = "cancelled"

@@ -1,0 +1,88 @@
+"""The policy numbers: one place, each with the default that ``docs/rules.md`` gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class PolicyError(ValueError):
+    """A policy number that cannot be meant; the message names the setting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Every number that a rule, a page or a mail mentions. The environment may override each, by upper-case name."""
+
+    invitation_days: int = 30  # rule 3.2
+    reminders_from_day: int = 23  # rule 3.3
+    purge_after_days: int = 5  # rule 3.5
+    rejected_purge_days: int = 30  # rule 3.5: a rejected applicant's data, counted from the decision
+    inactive_remind_days: int = 60  # rule 3.10
+    inactive_disable_days: int = 90
+    disabled_remind_days: int = 173
+    inactive_terminate_days: int = 180
+    enabled_sign_in_days: int = 5
+    recent_change_days: int = 5
+    resend_cooldown_hours: int = 24  # rule 3.8
+    seed_promise_business_days: int = 3  # rule 4.2
+    seed_invitation_days: int = 30  # rule 4.3
+    setup_link_hours: int = 24  # rule 7.3
+    login_code_minutes: int = 10  # rule 7.1
+    login_code_cooldown_seconds: int = 60
+    login_code_tries: int = 5
+    wrong_codes_per_5_minutes: int = 5
+    wrong_codes_per_day: int = 50
+    recovery_codes: int = 10
+    session_idle_minutes: int = 30
+    session_hours: int = 12
+    onboarding_minutes: int = 60
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if getattr(self, field.name) < 1:
+                raise PolicyError(f"{field.name.upper()} must be at least 1")
+        ordered = [
+            ("reminders_from_day", "invitation_days"),
+            ("inactive_remind_days", "inactive_disable_days"),
+            ("inactive_disable_days", "disabled_remind_days"),
+            ("disabled_remind_days", "inactive_terminate_days"),
+        ]
+        for earlier, later in ordered:
+            if getattr(self, earlier) >= getattr(self, later):
+                raise PolicyError(f"{earlier.upper()} must be less than {later.upper()}")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Policy:
+        """The defaults, with what ``environ`` overrides. Raises `PolicyError` naming a setting that is not a number."""
+        given: dict[str, int] = {}
+        for field in fields(cls):
+            name = field.name.upper()
+            text = environ.get(name, "").strip()
+            if not text:
+                continue
+            try:
+                given[field.name] = int(text)
+            except ValueError:
+                raise PolicyError(f"{name} must be a whole number, not {text!r}") from None
+        return cls(**given)
+
+    @property
+    def invitation_life(self) -> timedelta:
+        return timedelta(days=self.invitation_days)
+
+    @property
+    def seed_invitation_life(self) -> timedelta:
+        return timedelta(days=self.seed_invitation_days)
+
+    @property
+    def resend_cooldown(self) -> timedelta:
+        return timedelta(hours=self.resend_cooldown_hours)
+
+    @property
+    def login_code_life(self) -> timedelta:
+        return timedelta(minutes=self.login_code_minutes)

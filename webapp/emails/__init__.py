@@ -1,0 +1,112 @@
+"""The mails: one function a kind, from an event to the row of the outbox that tells it (section 9 of the rules).
+
+A row's key names the event, so that however often it is written there is one mail. Rows hold numbers, never links or
+codes: those are derived when the mail is rendered. The words stand in ``templates/mail/<kind>/``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from webapp.models import Account, Invitation, LogInAttempt
+
+MailRow = dict[str, Any]
+"""The columns of a `webapp.models.Mail`, for `webapp.services.outbox.post`."""
+
+
+def _row(
+    kind: str, event: object, account: Account, now: datetime, *, urgent: bool = False, **context: Any
+) -> MailRow:
+    return {
+        "key": f"{kind}:{event}",
+        "kind": kind,
+        "account_id": account.id,
+        "recipient": account.email,
+        "context": context,
+        "urgent": urgent,
+        "created_at": now,
+        "due_at": now,
+    }
+
+
+def request_received(account: Account, now: datetime) -> MailRow:
+    """Rule 1.10: what was asked for, and the private receipt link."""
+    return _row("request_received", account.id, account, now)
+
+
+def already_have_account(account: Account, now: datetime) -> MailRow:
+    """Rules 1.8 and 1.9: tells the holder that somebody signed up again. At most one a day, whoever may insist."""
+    return _row("already_have_account", f"{account.id}:{now:%Y-%m-%d}", account, now)
+
+
+def request_rejected(account: Account, request_id: int, now: datetime) -> MailRow:
+    """Rule 2.3: TechPass was rejected, with the reason."""
+    return _row("request_rejected", request_id, account, now, request_id=request_id)
+
+
+def techpass_onboarding(account: Account, invitation: Invitation, now: datetime) -> MailRow:
+    """Rule 3.1: the invitation."""
+    return _row("techpass_onboarding", invitation.id, account, now, urgent=True, invitation_id=invitation.id)
+
+
+def onboarding_reminder(account: Account, invitation: Invitation, day: int, now: datetime) -> MailRow:
+    """Rule 3.3: the reminder of day ``day`` of the invitation."""
+    return _row("onboarding_reminder", f"{invitation.id}:{day}", account, now, invitation_id=invitation.id)
+
+
+def seed_onboarding(account: Account, invitation: Invitation, now: datetime) -> MailRow:
+    """Rule 4.2: SEED was approved; the link to onboard a device."""
+    return _row("seed_onboarding", invitation.id, account, now, urgent=True, invitation_id=invitation.id)
+
+
+def seed_rejected(account: Account, request_id: int, now: datetime) -> MailRow:
+    """Rule 2.3: SEED was rejected, with the reason."""
+    return _row("seed_rejected", request_id, account, now, request_id=request_id)
+
+
+def authenticator_setup(account: Account, invitation: Invitation, now: datetime) -> MailRow:
+    """Rule 7.3: an admin has reset the authenticator; the link to set up a new one."""
+    return _row("authenticator_setup", invitation.id, account, now, urgent=True, invitation_id=invitation.id)
+
+
+def authenticator_changed(account: Account, now: datetime) -> MailRow:
+    """A new authenticator is in force; tells the holder in case it was somebody else."""
+    return _row("authenticator_changed", f"{account.id}:{now.isoformat()}", account, now)
+
+
+def sign_in_code(account: Account, attempt: LogInAttempt, now: datetime) -> MailRow:
+    """Rule 7.1: the six-digit code."""
+    return _row("sign_in_code", attempt.nonce, account, now, urgent=True, attempt_id=attempt.id)
+
+
+def new_sign_in(account: Account, session_id: int, now: datetime, browser: str) -> MailRow:
+    """Somebody signed in from a browser that was not known; ``browser`` names it in plain words."""
+    return _row("new_sign_in", session_id, account, now, at=now.isoformat(), browser=browser)
+
+
+def inactivity_reminder(account: Account, day: int, deadline: datetime, now: datetime) -> MailRow:
+    """Rule 3.10: sign in, or the account is disabled or terminated at ``deadline``."""
+    event = f"{account.id}:{account.idle_since:%Y-%m-%d}:{day}"
+    return _row("inactivity_reminder", event, account, now, deadline=deadline.isoformat())
+
+
+def disabled(account: Account, now: datetime) -> MailRow:
+    """Rule 3.10: the account is disabled."""
+    return _row("disabled", f"{account.id}:{now.isoformat()}", account, now)
+
+
+def terminated_for_inactivity(account: Account, now: datetime) -> MailRow:
+    """Rule 3.10: the account is terminated."""
+    return _row("terminated_for_inactivity", account.id, account, now)
+
+
+TERMINATED = "terminated"
+"""Rule 3.4: the kind of the notice of termination. The sweep writes these set by set: see `webapp.services.expiry`."""
+
+
+def terminated(account: Account, now: datetime) -> MailRow:
+    """Rule 3.4: the invitation was not accepted in time."""
+    return _row(TERMINATED, account.id, account, now)

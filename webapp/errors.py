@@ -1,0 +1,49 @@
+"""Error pages: each says what happened, what was not done, and what to do now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+from flask import Flask, render_template, request
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException
+
+from webapp.extensions import db
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+log = structlog.get_logger()
+
+_WITH_A_PAGE = frozenset({400, 403, 404, 405, 409, 410, 413, 415, 429, 500, 503})
+
+
+def init_app(app: Flask) -> None:
+    app.register_error_handler(CSRFError, _stale_form)
+    app.register_error_handler(HTTPException, _known)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _page(code: int) -> str:
+    return render_template(f"errors/{code if code in _WITH_A_PAGE else 400 if code < 500 else 500}.html")
+
+
+def _stale_form(_error: CSRFError) -> ResponseReturnValue:
+    return render_template("errors/stale.html"), 400
+
+
+def _known(error: HTTPException) -> ResponseReturnValue:
+    code = error.code or 500
+    if code < 400:
+        return error.get_response()
+    response = error.get_response()
+    response.set_data(_page(code))
+    response.content_type = "text/html; charset=utf-8"
+    return response
+
+
+def _unexpected(error: Exception) -> ResponseReturnValue:
+    db.session.rollback()
+    log.exception("unexpected error", endpoint=request.endpoint, error=type(error).__name__)
+    return _page(500), 500

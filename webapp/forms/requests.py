@@ -1,0 +1,20 @@
+"""The forms of a decision (rule 2.3)."""
+
+from __future__ import annotations
+
+from flask_wtf import FlaskForm
+from wtforms import StringField
+from wtforms.validators import InputRequired, Length
+
+from webapp.forms import squeeze
+
+
+class RejectForm(FlaskForm):
+    reason = StringField(
+        "Reason",
+        filters=[squeeze],
+        validators=[
+            InputRequired("Enter a reason: the applicant is told it by email"),
+            Length(max=500, message="The reason must have 500 characters or fewer"),
+        ],
+    )

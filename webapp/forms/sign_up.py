@@ -1,0 +1,21 @@
+"""The sign-up form (rule 1.7)."""
+
+from __future__ import annotations
+
+from flask_wtf import FlaskForm
+from wtforms import HiddenField, RadioField, StringField
+from wtforms.validators import Optional
+
+
+class SignUpForm(FlaskForm):
+    email = StringField("Email address")
+    seed = RadioField(
+        "Do you want to onboard your internet device to SEED?",
+        choices=[("yes", "Yes"), ("no", "No")],
+        validators=[Optional()],
+    )
+    altcha = HiddenField("I'm not a robot")
+
+    def wants_seed(self) -> bool | None:
+        """The answer to the SEED question; None if it was not answered."""
+        return {"yes": True, "no": False}.get(self.seed.data or "")

@@ -1,0 +1,28 @@
+"""Addresses in mails and on consoles: always of the configured origin, never of a request's Host (T5)."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from flask import current_app
+
+from webapp.domain.lifecycle import InvitationKind
+
+_INVITATION_PATHS = {
+    InvitationKind.TECHPASS: "/invitations/",
+    InvitationKind.SEED: "/seed/",
+    InvitationKind.AUTHENTICATOR: "/set-up-authenticator/",
+}
+
+
+def public_link(path: str) -> str:
+    """The full address of ``path``, which begins with a slash."""
+    return f"{current_app.config['PUBLIC_BASE_URL']}{path}"
+
+
+def invitation_link(kind: InvitationKind, token: str) -> str:
+    return public_link(_INVITATION_PATHS[kind] + quote(token))
+
+
+def receipt_link(token: str) -> str:
+    return public_link("/requests/" + quote(token))

@@ -1,0 +1,95 @@
+"""Accounts and the requests that they begin with (rules 1.8, 2.1 and sections 3 and 4)."""
+
+from __future__ import annotations
+
+from sqlalchemy import ForeignKey, Index, String, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from webapp.domain.lifecycle import LIVE, AccountStatus, RequestKind, RequestState, Role, SeedStatus
+from webapp.extensions import db
+from webapp.models.agency import Agency
+from webapp.models.base import Id, Instant, enum_column, one_of, where
+
+_LIVE = text("status IN ({})".format(", ".join(f"'{status}'" for status in LIVE)))
+
+
+class Account(db.Model):
+    """One person's TechPass from request to deletion, SEED's state included; each deadline is a column.
+
+    One sign-up makes one row: who signs up again after termination or rejection gets a new one.
+    """
+
+    id: Mapped[Id]
+    email: Mapped[str] = mapped_column(String(113))
+    email_folded: Mapped[str] = mapped_column(String(113))
+    agency_id: Mapped[int] = mapped_column(ForeignKey("agency.id"), index=True)
+    status: Mapped[AccountStatus] = mapped_column(enum_column(AccountStatus))
+    role: Mapped[Role] = mapped_column(enum_column(Role), default=Role.OFFICER)
+    created_at: Mapped[Instant]
+    status_at: Mapped[Instant]
+    changed_at: Mapped[Instant]
+    """When a person last changed it: inactivity leaves it alone for some days after (rule 3.10)."""
+    activated_at: Mapped[Instant | None]
+    disabled_at: Mapped[Instant | None]
+    idle_since: Mapped[Instant | None]
+    """What inactivity counts from: activation, then each sign-in."""
+    inactivity_due_at: Mapped[Instant | None]
+    expired_at: Mapped[Instant | None]
+    """Set when the notice of termination was written; the account follows once that mail has left (rule 3.4)."""
+    purge_at: Mapped[Instant | None]
+    under_investigation: Mapped[bool] = mapped_column(default=False)
+    receipt_nonce: Mapped[str | None] = mapped_column(String(32))
+    receipt_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
+    recovery_nonce: Mapped[str | None] = mapped_column(String(32))
+    """Lets the recovery codes be shown until they are confirmed as saved; then it is forgotten."""
+    permissions_at: Mapped[Instant | None]
+    recovery_saved_at: Mapped[Instant | None]
+    seed_status: Mapped[SeedStatus] = mapped_column(enum_column(SeedStatus), default=SeedStatus.NOT_REQUIRED)
+    seed_status_at: Mapped[Instant]
+
+    agency: Mapped[Agency] = relationship(lazy="raise")
+
+    __table_args__ = (
+        one_of("status", AccountStatus),
+        one_of("role", Role),
+        one_of("seed_status", SeedStatus),
+        Index("uq_account_live_email", "email_folded", unique=True, **where(_LIVE)),
+        Index("ix_account_email", "email_folded"),
+        Index("ix_account_inactivity", "inactivity_due_at", **where(text("inactivity_due_at IS NOT NULL"))),
+        Index(
+            "ix_account_expired", "expired_at", **where(text("status = 'pending' AND expired_at IS NOT NULL"))
+        ),
+        Index("ix_account_purge", "purge_at", **where(text("purge_at IS NOT NULL"))),
+    )
+
+    @property
+    def is_admin(self) -> bool:
+        return self.role is Role.ADMIN
+
+    @property
+    def seed_requested(self) -> bool:
+        """Whether SEED is on its way or held, so that its policy must be accepted (rule 3.9)."""
+        return self.seed_status in (SeedStatus.REQUESTED, SeedStatus.INVITED, SeedStatus.ONBOARDED)
+
+
+class Request(db.Model):
+    """One thing asked for, TechPass or SEED, and what was decided, by whom and why (section 2)."""
+
+    id: Mapped[Id]
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"), index=True)
+    kind: Mapped[RequestKind] = mapped_column(enum_column(RequestKind))
+    state: Mapped[RequestState] = mapped_column(enum_column(RequestState), default=RequestState.OPEN)
+    requested_at: Mapped[Instant]
+    decided_at: Mapped[Instant | None]
+    decided_by_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"), index=True)
+    """The admin; None where the agency approves automatically."""
+    reason: Mapped[str] = mapped_column(String(500), default="")
+
+    account: Mapped[Account] = relationship(lazy="raise", foreign_keys=[account_id])
+
+    __table_args__ = (
+        one_of("kind", RequestKind),
+        one_of("state", RequestState),
+        Index("uq_request_open", "account_id", "kind", unique=True, **where(text("state = 'open'"))),
+        Index("ix_request_queue", "requested_at", "id", **where(text("state = 'open'"))),
+    )

@@ -1,0 +1,70 @@
+"""Column types and small pieces that all tables share."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, Integer, String
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import mapped_column
+from sqlalchemy.types import TypeDecorator
+
+if TYPE_CHECKING:
+    from enum import StrEnum
+
+    from sqlalchemy import Dialect
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant in UTC. It refuses one without a zone, and gives zones back on SQLite, which keeps none."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("an instant needs its zone")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+BigId = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers rows by itself only where the type says INTEGER."""
+
+Id = Annotated[int, mapped_column(BigId, primary_key=True)]
+Instant = Annotated[datetime, mapped_column(UtcDateTime)]
+
+MAX_ID = 2**63 - 1
+
+
+def enum_column(values: type[StrEnum]) -> String:
+    """The type of a column that holds one of ``values``; pair it with `one_of`."""
+    return String(max(len(value) for value in values))
+
+
+def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
+    """A closed set, checked by the database."""
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+def insert_new(table: type[Any]) -> Any:
+    """An INSERT that leaves out what a unique index forbids, on both databases. Takes rows as any INSERT does."""
+    from webapp.extensions import db
+
+    if db.session.get_bind().dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def where(condition: Any) -> dict[str, Any]:
+    """The arguments that make an index partial on both databases."""
+    return {"sqlite_where": condition, "postgresql_where": condition}

@@ -1,0 +1,59 @@
+"""What a person signs in with, and the tries at it (rules 3.9, 7.1 and 7.3)."""
+
+from __future__ import annotations
+
+from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from webapp.extensions import db
+from webapp.models.base import BigId, Id, Instant
+
+
+class Authenticator(db.Model):
+    """The authenticator app of an account: its key, encrypted, and the last time step that was accepted."""
+
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"), primary_key=True, autoincrement=False)
+    encrypted_key: Mapped[str] = mapped_column(String(255))
+    created_at: Mapped[Instant]
+    confirmed_at: Mapped[Instant | None]
+    last_step: Mapped[int] = mapped_column(BigId, default=0)
+    """A code is accepted only for a later step than this: never twice (rule 7.1)."""
+
+
+class RecoveryCode(db.Model):
+    """One recovery code, as a keyed hash; used once."""
+
+    id: Mapped[Id]
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    code_hash: Mapped[str] = mapped_column(String(64))
+    used_at: Mapped[Instant | None]
+
+    __table_args__ = (Index("uq_recovery_code", "account_id", "code_hash", unique=True),)
+
+
+class LogInAttempt(db.Model):
+    """One browser's try to log in, from the address on; ``account_id`` is None where nobody has that address."""
+
+    id: Mapped[Id]
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
+    nonce: Mapped[str] = mapped_column(String(32))
+    """What the mailed code is derived from; attempts within the cooldown share the code that was mailed."""
+    created_at: Mapped[Instant]
+    code_sent_at: Mapped[Instant]
+    expires_at: Mapped[Instant] = mapped_column(index=True)
+    tries: Mapped[int] = mapped_column(default=0)
+    code_accepted_at: Mapped[Instant | None]
+    ended_at: Mapped[Instant | None]
+
+    __table_args__ = (Index("ix_log_in_attempt_account", "account_id", "code_sent_at"),)
+
+
+class WrongCode(db.Model):
+    """A wrong code for an account; counted to end guessing (`known_browser` ones apart, so that a stranger locks nobody out)."""
+
+    id: Mapped[Id]
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    known_browser: Mapped[bool]
+    at: Mapped[Instant] = mapped_column(index=True)
+
+    __table_args__ = (Index("ix_wrong_code_account", "account_id", "known_browser", "at"),)

@@ -1,0 +1,90 @@
+"""The way to the workers. Jobs only wake them: what is to be done stands in the database."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import redis
+import structlog
+from flask import Flask, current_app
+from rq import Queue
+from rq.serializers import JSONSerializer
+from sqlalchemy import event
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session, scoped_session
+
+log = structlog.get_logger()
+
+QUEUE_NAME = "portal"
+WAKEABLE = {
+    "deliver": "jobs.deliver.deliver",
+    "approve": "jobs.approve.approve_automatically",
+}
+"""The jobs that a request may ask for. Cron runs each of them too, so that a lost wake-up costs at most a minute."""
+
+_PENDING_SECONDS = 30
+_PAUSE_AFTER_FAILURE_SECONDS = 5.0
+_paused_until = 0.0
+
+
+def connect(app: Flask) -> redis.Redis:
+    """A connection with short time limits, since people wait for the pages that use it."""
+    return redis.Redis.from_url(app.config["REDIS_URL"], socket_connect_timeout=0.5, socket_timeout=2.0)
+
+
+def init_app(app: Flask, session: scoped_session[Any]) -> None:
+    app.extensions["redis"] = connect(app)
+
+    @event.listens_for(session, "after_commit")
+    def _wake_what_was_asked(session: Session) -> None:
+        for name in sorted(session.info.pop("wake", ())):
+            wake(name)
+
+    @event.listens_for(session, "after_soft_rollback")
+    def _forget_what_was_asked(session: Session, _previous: object) -> None:
+        if not session.in_nested_transaction():
+            session.info.pop("wake", None)
+
+
+def wake_after_commit(session: Session | scoped_session[Any], name: str) -> None:
+    """Have the job ``name`` run once the transaction is committed; after a rollback nothing is asked for."""
+    if name not in WAKEABLE:
+        raise KeyError(name)
+    session.info.setdefault("wake", set()).add(name)
+
+
+def get_queue() -> Queue:
+    return Queue(QUEUE_NAME, connection=current_app.extensions["redis"], serializer=JSONSerializer)
+
+
+def _flag(name: str) -> str:
+    return f"portal:woken:{name}"
+
+
+def wake(name: str) -> None:
+    """Enqueue the job ``name`` unless one is waiting already. With the queue server down, cron does it later (promise 1)."""
+    global _paused_until
+    if time.monotonic() < _paused_until:
+        return
+    try:
+        if current_app.extensions["redis"].set(_flag(name), "1", nx=True, ex=_PENDING_SECONDS):
+            get_queue().enqueue(WAKEABLE[name], result_ttl=0, failure_ttl=86400, job_timeout=600)
+    except redis.RedisError as error:
+        _paused_until = time.monotonic() + _PAUSE_AFTER_FAILURE_SECONDS
+        log.warning("queue server unreachable, cron will catch up", job=name, error=type(error).__name__)
+
+
+def awake(name: str) -> None:
+    """To be called by a job as its first act: from here on a new wake-up enqueues a new run, so that none is missed."""
+    try:
+        current_app.extensions["redis"].delete(_flag(name))
+    except redis.RedisError:
+        log.warning("queue server unreachable", job=name)
+
+
+def forget_failures() -> None:
+    """Try the queue server again at once, instead of after the pause that follows a failure."""
+    global _paused_until
+    _paused_until = 0.0

@@ -1,0 +1,125 @@
+"""What holds for every request and every answer: Flask's settings, headers, and bounds on what comes in."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, Request, Response, abort, request
+from werkzeug.routing import IntegerConverter
+
+from webapp.domain.tokens import derive_key
+from webapp.models.base import MAX_ID
+
+if TYPE_CHECKING:
+    from webapp.settings import Settings
+
+CONTENT_SECURITY_POLICY = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def flask_config(settings: Settings) -> dict[str, Any]:
+    """Flask's and the extensions' configuration, from ours."""
+    development_mail = {} if settings.mail_username else {"MAIL_USERNAME": None, "MAIL_PASSWORD": None}
+    return {
+        "SETTINGS": settings,
+        "POLICY": settings.policy,
+        "SECRET_KEY": derive_key(settings.secret_key, "cookies").hex(),
+        "SECRET_KEY_FALLBACKS": [derive_key(key, "cookies").hex() for key in settings.secret_key_fallbacks],
+        "SECRET_KEYS": settings.secret_keys,
+        "TESTING": settings.app_env == "test",
+        "PUBLIC_BASE_URL": settings.public_base_url,
+        "TRUSTED_HOSTS": None if settings.is_development else [settings.public_host],
+        "REDIS_URL": settings.redis_url,
+        # The prefix binds the cookie to this very host; browsers take it over https alone.
+        "SESSION_COOKIE_NAME": "__Host-techpass" if settings.is_https else "techpass",
+        "SESSION_COOKIE_SECURE": settings.is_https,
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "SESSION_REFRESH_EACH_REQUEST": False,
+        "MAX_CONTENT_LENGTH": 256 * 1024,
+        "MAX_FORM_MEMORY_SIZE": 64 * 1024,
+        "MAX_FORM_PARTS": 100,
+        # A token lives as long as its cookie: a page left open over lunch can still be submitted.
+        "WTF_CSRF_TIME_LIMIT": None,
+        # Origins are compared by Sec-Fetch-Site in webapp.access; Referer may rightly be missing.
+        "WTF_CSRF_SSL_STRICT": False,
+        "SQLALCHEMY_DATABASE_URI": settings.database_url,
+        "SQLALCHEMY_ENGINE_OPTIONS": {"pool_pre_ping": settings.database_url.startswith("postgresql")},
+        "MAIL_SERVER": settings.mail_server,
+        "MAIL_PORT": settings.mail_port,
+        "MAIL_USE_TLS": settings.mail_use_tls,
+        "MAIL_USERNAME": settings.mail_username,
+        "MAIL_PASSWORD": settings.mail_password,
+        "MAIL_DEFAULT_SENDER": settings.mail_default_sender,
+        "MAIL_SUPPRESS_SEND": False,
+        **development_mail,
+        "RATELIMIT_STORAGE_URI": settings.redis_url.replace("unix://", "redis+unix://", 1),
+        "RATELIMIT_STORAGE_OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 1.0},
+        "RATELIMIT_STRATEGY": "fixed-window",
+        "RATELIMIT_IN_MEMORY_FALLBACK_ENABLED": True,
+        "RATELIMIT_HEADERS_ENABLED": False,
+    }
+
+
+class IdConverter(IntegerConverter):
+    """A row's number in an address: one too large for the database is no page, rather than an error."""
+
+    def to_python(self, value: str) -> int:
+        number = super().to_python(value[:20])
+        return number if 0 < number <= MAX_ID else 0
+
+
+def init_app(app: Flask) -> None:
+    app.url_map.converters["id"] = IdConverter
+    app.before_request(_refuse_nul)
+    app.after_request(_add_headers)
+    settings: Settings = app.config["SETTINGS"]
+
+    @app.url_defaults
+    def _mark_static_files(endpoint: str, values: dict[str, Any]) -> None:
+        # Marked by its content, a file under static/ may be cached for a year.
+        if endpoint == "static":
+            values["v"] = _content_mark(Path(app.static_folder or "") / values["filename"])
+
+    if settings.is_https:
+
+        @app.after_request
+        def _insist_on_https(response: Response) -> Response:
+            response.headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+            return response
+
+
+@cache
+def _content_mark(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:10]
+
+
+def _refuse_nul() -> None:
+    """No field, argument or address means a NUL, and PostgreSQL takes none (S5)."""
+    if "\x00" in request.path or _has_nul(request):
+        abort(400)
+
+
+def _has_nul(given: Request) -> bool:
+    values = [*given.args.items(multi=True), *given.form.items(multi=True)]
+    return any("\x00" in name or "\x00" in value for name, value in values)
+
+
+def _add_headers(response: Response) -> Response:
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    # Nothing that depends on a person is kept by browsers: Back after log-out shows nothing private.
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.vary.update(("HX-Request", "Cookie"))
+    return response

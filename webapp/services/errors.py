@@ -1,0 +1,63 @@
+"""What a use-case may refuse, by name. Views turn each into words and a status."""
+
+from __future__ import annotations
+
+
+class ServiceError(Exception):
+    """A use-case that was not carried out; nothing was written."""
+
+
+class NotFound(ServiceError):
+    """There is no such thing, or not for this person: the two are never told apart."""
+
+
+class RobotCheckFailed(ServiceError):
+    """The robot check is missing, wrong, too old or was used before."""
+
+
+class SignUpRefused(ServiceError):
+    """The address may not sign up; ``message`` says why and what to do (rules 1.1 to 1.6)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class SeedAnswerMissing(ServiceError):
+    """The SEED question applies to the address and was not answered (rule 1.7)."""
+
+
+class AlreadyDecided(ServiceError):
+    """Another admin decided first (rule 2.4)."""
+
+
+class OwnRequest(ServiceError):
+    """Nobody decides on their own request (rule 2.2)."""
+
+
+class ReasonMissing(ServiceError):
+    """A rejection needs a reason (rule 2.3)."""
+
+
+class LinkEnded(ServiceError):
+    """A link that was expired, replaced or used; ``state`` says which (rule 3.7)."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(state)
+        self.state = state
+
+
+class TooSoon(ServiceError):
+    """Asked again before the pause between two is over (rules 3.8 and 7.1)."""
+
+
+class WrongCode(ServiceError):
+    """The code is not the one expected now."""
+
+
+class TooManyTries(ServiceError):
+    """Too many wrong codes; it ends by itself (rule 7.1)."""
+
+
+class TechPassFirst(ServiceError):
+    """SEED can be approved only for somebody whose TechPass is approved (rule 4.4)."""

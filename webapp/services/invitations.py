@@ -1,0 +1,146 @@
+"""Invitations: links that are issued, found, sent anew and ended (rules 3.2, 3.6 to 3.8 and 4.3)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import joinedload
+
+from webapp import emails
+from webapp.domain.deadlines import first_reminder, is_expired
+from webapp.domain.lifecycle import AccountStatus, InvitationKind, InvitationState
+from webapp.domain.tokens import TOKEN_LENGTH, derive_token, new_nonce, token_hash
+from webapp.extensions import db
+from webapp.models import Account, Invitation
+from webapp.services import audit, outbox
+from webapp.services.errors import LinkEnded, NotFound, TooSoon
+from webapp.services.keys import secret_key
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from webapp.domain.policy import Policy
+
+_LETTERS = {
+    InvitationKind.TECHPASS: emails.techpass_onboarding,
+    InvitationKind.SEED: emails.seed_onboarding,
+    InvitationKind.AUTHENTICATOR: emails.authenticator_setup,
+}
+
+
+def purpose(kind: InvitationKind) -> str:
+    """What a token of ``kind`` is derived for, so that none opens another flow (T4)."""
+    return f"invitation:{kind}"
+
+
+def life(kind: InvitationKind, policy: Policy) -> timedelta:
+    return {
+        InvitationKind.TECHPASS: policy.invitation_life,
+        InvitationKind.SEED: policy.seed_invitation_life,
+        InvitationKind.AUTHENTICATOR: timedelta(hours=policy.setup_link_hours),
+    }[kind]
+
+
+def issue(account: Account, kind: InvitationKind, now: datetime, policy: Policy) -> Invitation:
+    """A new link for ``account``, in place of the one that is live (rule 3.8). No mail, no commit."""
+    db.session.execute(
+        update(Invitation)
+        .where(
+            Invitation.account_id == account.id,
+            Invitation.kind == kind,
+            Invitation.state == InvitationState.LIVE,
+        )
+        .values(state=InvitationState.REPLACED, ended_at=now)
+    )
+    nonce = new_nonce()
+    expires_at = now + life(kind, policy)
+    invitation = Invitation(
+        account_id=account.id,
+        kind=kind,
+        state=InvitationState.LIVE,
+        nonce=nonce,
+        token_hash=token_hash(derive_token(secret_key(), purpose(kind), nonce)),
+        issued_at=now,
+        expires_at=expires_at,
+        remind_at=first_reminder(now, expires_at, policy) if kind is InvitationKind.TECHPASS else None,
+    )
+    db.session.add(invitation)
+    db.session.flush()
+    return invitation
+
+
+def invite(account: Account, kind: InvitationKind, now: datetime, policy: Policy) -> Invitation:
+    """Issue a link and write the mail that carries it. No commit."""
+    invitation = issue(account, kind, now, policy)
+    outbox.post(_LETTERS[kind](account, invitation, now))
+    return invitation
+
+
+def find(token: str, *kinds: InvitationKind) -> Invitation:
+    """The invitation of a token with its account and agency, whatever its state. Raises `NotFound`."""
+    if len(token) != TOKEN_LENGTH:
+        raise NotFound
+    found = db.session.scalar(
+        select(Invitation)
+        .where(Invitation.token_hash == token_hash(token), Invitation.kind.in_(kinds))
+        .options(joinedload(Invitation.account, innerjoin=True).joinedload(Account.agency, innerjoin=True))
+    )
+    if found is None:
+        raise NotFound
+    return found
+
+
+def state_at(invitation: Invitation, now: datetime) -> InvitationState:
+    """The state at ``now``: a link past its time is expired whether or not the sweep has come (promise 5)."""
+    if invitation.state is InvitationState.LIVE and is_expired(invitation.expires_at, now):
+        return InvitationState.EXPIRED
+    return invitation.state
+
+
+def open_link(token: str, now: datetime, *kinds: InvitationKind) -> Invitation:
+    """The live invitation of a token. Raises `NotFound`, or `LinkEnded` with the state it is in (rule 3.7)."""
+    invitation = find(token, *kinds)
+    state = state_at(invitation, now)
+    if state is not InvitationState.LIVE:
+        raise LinkEnded(state)
+    return invitation
+
+
+def resend(account_id: int, by: audit.By, now: datetime, policy: Policy) -> None:
+    """An officer asks for the mail again: a new link to the address signed up with, the old one void (rules 3.7 and 3.8).
+
+    The deadline stays as it was: only an admin's invitation begins 30 days anew. Raises `TooSoon` within a day of the
+    last time, or `LinkEnded` where the account waits for no activation any more.
+    """
+    # The row is locked, so that pressing twice sends one mail.
+    account = db.session.scalar(select(Account).where(Account.id == account_id).with_for_update())
+    live = live_invitation(account_id, InvitationKind.TECHPASS)
+    if account is None or account.status is not AccountStatus.PENDING or live is None:
+        db.session.rollback()
+        raise LinkEnded(InvitationState.EXPIRED)
+    if state_at(live, now) is not InvitationState.LIVE:
+        db.session.rollback()
+        raise LinkEnded(InvitationState.EXPIRED)
+    if live.resent_by_officer_at is not None and now - live.resent_by_officer_at < policy.resend_cooldown:
+        db.session.rollback()
+        raise TooSoon
+    fresh = issue(account, InvitationKind.TECHPASS, now, policy)
+    fresh.expires_at = live.expires_at
+    fresh.remind_at = live.remind_at
+    fresh.resent_by_officer_at = now
+    outbox.post(emails.techpass_onboarding(account, fresh, now))
+    audit.record("invitation.resent", account.id, by, now, invitation=fresh.id)
+    db.session.commit()
+
+
+def live_invitation(account_id: int, kind: InvitationKind) -> Invitation | None:
+    """The account's live link of ``kind``; it may be past its time (see `state_at`)."""
+    return db.session.scalar(
+        select(Invitation).where(
+            Invitation.account_id == account_id,
+            Invitation.kind == kind,
+            Invitation.state == InvitationState.LIVE,
+        )
+    )

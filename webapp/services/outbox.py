@@ -1,0 +1,39 @@
+"""The outbox: mails as rows, written in the transaction of what they tell and sent after it (promises 1 and 2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import update
+
+from webapp import queue
+from webapp.domain.lifecycle import MailState
+from webapp.extensions import db
+from webapp.models import Mail
+from webapp.models.base import insert_new
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from webapp.emails import MailRow
+
+
+def post(*rows: MailRow) -> None:
+    """Write mails to be sent once the transaction is committed. One whose key is there already is left out. No commit."""
+    if rows:
+        db.session.execute(insert_new(Mail), list(rows))
+        wake()
+
+
+def wake() -> None:
+    """Have the deliverer run after the commit."""
+    queue.wake_after_commit(db.session, "deliver")
+
+
+def cancel(account_id: int, *, keep: Sequence[str] = ()) -> None:
+    """Take back what has not left yet for an account, except the kinds in ``keep``. No commit."""
+    db.session.execute(
+        update(Mail)
+        .where(Mail.account_id == account_id, Mail.state == MailState.QUEUED, Mail.kind.not_in(keep))
+        .values(state=MailState.CANCELLED)
+    )

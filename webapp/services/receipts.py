@@ -1,0 +1,159 @@
+"""The private answer to "Where is my request?": what was done, who acts next and by when (rule 1.10)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+from sqlalchemy.orm import joinedload
+
+from webapp.domain.lifecycle import AccountStatus, InvitationKind, RequestKind, RequestState
+from webapp.domain.tokens import TOKEN_LENGTH, token_hash
+from webapp.extensions import db
+from webapp.formatting import sg_datetime
+from webapp.models import Account, Request
+from webapp.services.errors import NotFound
+from webapp.services.invitations import live_invitation, state_at
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A step of the timeline; ``state`` is done, current or todo."""
+
+    title: str
+    state: str
+    at: datetime | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    email: str
+    status: AccountStatus
+    entries: tuple[Entry, ...]
+    may_resend: bool
+    """Whether the invitation can be asked for again."""
+
+
+def find(token: str) -> Account:
+    """The account whose receipt link holds ``token``. Raises `NotFound`, also once personal data is deleted."""
+    if len(token) != TOKEN_LENGTH:
+        raise NotFound
+    found = db.session.scalar(
+        select(Account)
+        .where(Account.receipt_hash == token_hash(token), Account.status != AccountStatus.DELETED)
+        .options(joinedload(Account.agency, innerjoin=True))
+    )
+    if found is None:
+        raise NotFound
+    return found
+
+
+def receipt(token: str, now: datetime) -> Receipt:
+    """Raises `NotFound`."""
+    account = find(token)
+    requests = {
+        request.kind: request
+        for request in db.session.scalars(
+            select(Request).where(Request.account_id == account.id).order_by(Request.requested_at, Request.id)
+        )
+    }
+    invitation = live_invitation(account.id, InvitationKind.TECHPASS)
+    waits = (
+        invitation is not None
+        and state_at(invitation, now) == "live"
+        and account.status is AccountStatus.PENDING
+    )
+    entries = [Entry("You asked for TechPass", "done", account.created_at)]
+    entries += _techpass(
+        account, requests.get(RequestKind.TECHPASS), invitation.expires_at if invitation and waits else None
+    )
+    if RequestKind.SEED in requests:
+        entries += _seed(requests[RequestKind.SEED], account)
+    return Receipt(account.email, account.status, tuple(entries), waits)
+
+
+def _techpass(account: Account, request: Request | None, activate_by: datetime | None) -> list[Entry]:
+    if request is None:
+        return []
+    if request.state is RequestState.OPEN:
+        return [
+            Entry(
+                "An admin reviews your request",
+                "current",
+                detail=f"The TechPass admins for {account.agency.name} act next. You will get an email when they have decided.",
+            ),
+            Entry(
+                "You activate your TechPass",
+                "todo",
+                detail="From the onboarding email that follows the approval.",
+            ),
+        ]
+    if request.state is RequestState.REJECTED:
+        return [
+            Entry(
+                "Your request was not approved",
+                "current",
+                request.decided_at,
+                f"Reason: {request.reason} You may sign up again once this is settled.",
+            )
+        ]
+    entries = [
+        Entry(
+            "Your request was approved",
+            "done",
+            request.decided_at,
+            "We sent you the TechPass onboarding email.",
+        )
+    ]
+    if account.status is AccountStatus.TERMINATED and account.activated_at is None:
+        entries.append(
+            Entry(
+                "Not activated in time",
+                "current",
+                account.status_at,
+                "The account was terminated. You can sign up again.",
+            )
+        )
+    elif account.activated_at is not None:
+        entries.append(Entry("You activated your TechPass", "done", account.activated_at))
+    elif activate_by is not None:
+        entries.append(
+            Entry(
+                "You activate your TechPass",
+                "current",
+                detail=f"You act next: open the onboarding email and accept by {sg_datetime(activate_by)}.",
+            )
+        )
+    else:
+        entries.append(
+            Entry(
+                "Not activated in time",
+                "current",
+                detail="The invitation has expired. You can sign up again.",
+            )
+        )
+    return entries
+
+
+def _seed(request: Request, account: Account) -> list[Entry]:
+    if request.state is RequestState.OPEN:
+        if account.status is not AccountStatus.REQUESTED and account.status is not AccountStatus.PENDING:
+            return []
+        return [
+            Entry("An admin reviews your SEED request", "current" if account.status == "pending" else "todo")
+        ]
+    if request.state is RequestState.REJECTED:
+        return [Entry("SEED was not approved", "current", request.decided_at, f"Reason: {request.reason}")]
+    return [
+        Entry(
+            "SEED was approved",
+            "done",
+            request.decided_at,
+            "We sent you the SEED onboarding email. Activate your TechPass first, then onboard your device.",
+        )
+    ]

@@ -1,0 +1,16 @@
+"""HTTP in, HTML out: build the form, call one service, render."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+_NAMES = ("home", "sign_up", "receipts", "admin_requests")
+
+
+def init_app(app: Flask) -> None:
+    for name in _NAMES:
+        app.register_blueprint(import_module(f"webapp.views.{name}").blueprint)

@@ -1,0 +1,47 @@
+"""The page "Where is my request?", for the holder of the link in the mail (rule 1.10)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, abort, current_app, flash, render_template, url_for
+
+from webapp import clock
+from webapp.access import Audience, allow, by
+from webapp.htmx import go_to
+from webapp.services import receipts as service
+from webapp.services.errors import LinkEnded, NotFound, TooSoon
+from webapp.services.invitations import resend as resend_invitation
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+blueprint = Blueprint("receipts", __name__)
+
+
+@blueprint.get("/requests/<token>")
+@allow(Audience.PUBLIC)
+def receipt(token: str) -> ResponseReturnValue:
+    try:
+        return render_template("receipts/page.html", receipt=service.receipt(token, clock.now()), token=token)
+    except NotFound:
+        abort(404)
+
+
+@blueprint.post("/requests/<token>/resend")
+@allow(Audience.PUBLIC)
+def resend(token: str) -> ResponseReturnValue:
+    """For "I did not get the email": the invitation again, to the address signed up with (rule 3.8)."""
+    now = clock.now()
+    try:
+        account = service.find(token)
+        resend_invitation(account.id, by(), now, current_app.config["POLICY"])
+    except NotFound:
+        abort(404)
+    except TooSoon:
+        flash("We already sent it again in the last day. Look in Junk Email and Deleted Items too.", "info")
+    except LinkEnded:
+        flash("Nothing was sent: this request no longer waits for you to activate it.", "info")
+    else:
+        flash("We have sent a new invitation. The link in the earlier email no longer works.", "success")
+    return go_to(url_for("receipts.receipt", token=token))
