@@ -1,7 +1,7 @@
-"""How gunicorn serves the portal, in development as in production: ``-c python:webapp.gunicorn_conf wsgi:app``.
+"""How gunicorn serves the portal, everywhere: ``gunicorn -c python:webapp.gunicorn_conf wsgi:app``.
 
-The app itself is not preloaded: its pools of database and queue connections must not cross a fork. But this file
-imports its modules, so that workers share the libraries' code instead of loading it once each.
+The app itself is not preloaded: its pools of database and queue connections must not cross a fork. But this
+file imports its modules, so that workers share the libraries' code instead of loading it once each.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Development only: the process manager behind ``./run`` and its mail catcher. Production never imports this."""
+"""Development only: the process manager behind ``./run``, its mail catcher. Production never imports it."""

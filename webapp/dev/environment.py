@@ -47,7 +47,7 @@ def free_port() -> int:
 
 
 def socket_path(data_dir: Path) -> Path:
-    """Where the queue server listens: in the data directory, or where that is too long, in a short private folder."""
+    """Where the queue server listens: in the data directory, or if that is too long, in a private one."""
     path = data_dir / "queue" / "queue.sock"
     if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
         return path
@@ -79,9 +79,7 @@ def write_private(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def development_settings(
-    data_dir: Path, port: int, environ: Mapping[str, str] = os.environ
-) -> dict[str, str]:
+def development_settings(data_dir: Path, port: int, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """What the portal's processes need beside ``environ``; what that sets already is left alone."""
     chosen = {"APP_ENV": "development", "DEV_MAILBOX": str(data_dir / "mailbox")}
     if not environ.get("SECRET_KEY"):

@@ -35,9 +35,7 @@ class HealthProbe:
 
     def __init__(self, port: int, host: str) -> None:
         self._port = port
-        self._request = f"GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode(
-            "latin-1"
-        )
+        self._request = f"GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode("latin-1")
         self._connection: socket.socket | None = None
         self.status = 0
         """The HTTP status of the answer; 0 until there is one."""

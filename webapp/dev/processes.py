@@ -1,4 +1,4 @@
-"""Processes that cannot outlive the program that started them, and how to find those that did all the same."""
+"""Processes that cannot outlive the program that started them, and how to find those that did."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def tied_to_parent(death_signal: signal.Signals = signal.SIGTERM) -> Callable[[], None]:
-    """A ``preexec_fn``: the child gets ``death_signal`` when this process ends, however it ends (Linux only)."""
+    """A ``preexec_fn``: the child gets ``death_signal`` when this process ends in any way (Linux only)."""
     parent = os.getpid()
 
     def tie() -> None:

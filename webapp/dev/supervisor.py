@@ -1,8 +1,8 @@
-"""``python -m webapp.dev.supervisor``: starts everything that a development portal needs, and stops all of it.
+"""``python -m webapp.dev.supervisor``: starts all that a development portal needs, and stops all of it.
 
-One thread, one loop: the children's output, their deaths and the signals all arrive in `Supervisor._turn`. Every
-child dies with this process even if that is killed (Linux), and what survives a crash all the same is found by its
-mark at the next start.
+One thread, one loop: the children's output, their deaths and the signals all arrive in `Supervisor._turn`.
+Every child dies with this process even if that is killed (Linux), and what survives a crash all the same is
+found by its mark at the next start.
 """
 
 from __future__ import annotations
@@ -132,9 +132,7 @@ class Supervisor:
         finally:
             probe.close()
         if probe.status != 200:
-            raise StartFailed(
-                f"The web server answers /healthz with {probe.status}; its output above says why."
-            )
+            raise StartFailed(f"The web server answers /healthz with {probe.status}; its output above says why.")
 
     def _greet(self, first_admin: str) -> None:
         url = self.environ["PUBLIC_BASE_URL"]
@@ -192,9 +190,7 @@ class Supervisor:
         self._pump(lambda: part.code is not None and not self._reads(part))
         if part.code:
             self._say(part.said.decode(errors="replace"))
-            raise StartFailed(
-                f"`flask {part.name}` failed ({part.how_it_ended()}); its output above says why."
-            )
+            raise StartFailed(f"`flask {part.name}` failed ({part.how_it_ended()}); its output above says why.")
 
     def _reads(self, part: Part) -> bool:
         return any(key.data and key.data[0] is part for key in self._selector.get_map().values())
@@ -206,7 +202,7 @@ class Supervisor:
             raise StartFailed(f"{what} did not answer within {_START_SECONDS:.0f} seconds.")
 
     def _pump(self, done: Callable[[], bool]) -> None:
-        """Let the parts run until ``done``, starting again those that die; before ready that is `StartFailed`."""
+        """Let the parts run until ``done``, starting those again that die; before ready: `StartFailed`."""
         while not done():
             self._turn(0.5 if self.ready else 0.02)
             if self.stop_requests:
@@ -260,9 +256,7 @@ class Supervisor:
         processes.end_marked(f"{self.data_dir}:{part.name}", 0)
         if self.ready and not self.stop_requests:
             pause = part.restart_at - time.monotonic()
-            self._say(
-                f"{part.name} has ended ({part.how_it_ended()}); starting it again in {pause:.1f} seconds."
-            )
+            self._say(f"{part.name} has ended ({part.how_it_ended()}); starting it again in {pause:.1f} seconds.")
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
@@ -277,7 +271,7 @@ class Supervisor:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise EnvironmentProblem(
-                    f"Another portal runs with its data in {self.data_dir}. Stop it, or start one beside it:\n"
+                    f"Another portal has its data in {self.data_dir}. Stop it, or start one beside it:\n"
                     f"DATA_DIR={self.data_dir}-2 PORT={self.port + 1} ./run"
                 ) from None
             yield
@@ -313,9 +307,7 @@ class Supervisor:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m webapp.dev.supervisor", description=__doc__)
     parser.add_argument("--demo", action="store_true", help="fill the portal with sample data first")
-    parser.add_argument(
-        "--parts", default="web,worker,cron", help="of web,worker,cron: those to run (web always does)"
-    )
+    parser.add_argument("--parts", default="web,worker,cron", help="of web,worker,cron: those to run (web always does)")
     options = parser.parse_args()
     try:
         port = int(os.environ.get("PORT") or 8000)
