@@ -253,7 +253,7 @@
   // A help text that a link points at is opened (#no-email).
   function openHelp() {
     const target = location.hash && byId(location.hash.slice(1));
-    const details = target && target.closest("details");
+    const details = target && (target.closest("details") || target.querySelector(":scope > details"));
     if (details) details.open = true;
   }
   addEventListener("hashchange", openHelp);
