@@ -59,5 +59,5 @@ def create_app(settings: Settings | None = None) -> Flask:
         count = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=0)  # type: ignore[method-assign]
     static = WhiteNoise(app.wsgi_app, root=app.static_folder, prefix="static/", max_age=31536000)
-    app.wsgi_app = static  # type: ignore[method-assign, assignment]
+    app.wsgi_app = static  # type: ignore[method-assign]
     return app

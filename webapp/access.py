@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import Flask, abort, current_app, flash, g, request, session, url_for
 from werkzeug.local import LocalProxy
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from flask.typing import ResponseReturnValue
 
-    View = TypeVar("View", bound=Callable[..., ResponseReturnValue])
+    View = TypeVar("View", bound=Callable[..., Any])
 
-SESSION_TOKEN = "sid"
+SESSION_TOKEN = "sid"  # noqa: S105 - a name, not a secret
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -50,11 +50,12 @@ def allow(audience: Audience) -> Callable[[View], View]:
 
 
 def audience_of(app: Flask, endpoint: str) -> Audience | None:
+    """Who may use an endpoint; None where its view declares nothing."""
     return getattr(app.view_functions[endpoint], "audience", None)
 
 
 def init_app(app: Flask) -> None:
-    app.view_functions["static"].audience = Audience.PUBLIC  # type: ignore[attr-defined]
+    allow(Audience.PUBLIC)(app.view_functions["static"])
     app.before_request(_guard)
     app.context_processor(lambda: {"signed_in": signed_in})
 
@@ -73,10 +74,10 @@ def _of_kind(kind: SessionKind) -> BrowserSession | None:
     return found if found is not None and found.kind is kind else None
 
 
-signed_in = LocalProxy(lambda: _of_kind(SessionKind.SIGNED_IN))
+signed_in: Any = LocalProxy(lambda: _of_kind(SessionKind.SIGNED_IN))
 """The session of the person signed in, falsy for a visitor; its ``account`` and ``account.agency`` are loaded."""
 
-onboarding = LocalProxy(lambda: _of_kind(SessionKind.ONBOARDING))
+onboarding: Any = LocalProxy(lambda: _of_kind(SessionKind.ONBOARDING))
 """The session of a browser being onboarded, falsy otherwise."""
 
 
@@ -116,9 +117,7 @@ def _guard() -> ResponseReturnValue | None:
             return None
         case Audience.ONBOARDING:
             if not onboarding:
-                flash(
-                    "Your onboarding session has ended. Open the link in your email again to go on.", "info"
-                )
+                flash("Your onboarding session has ended. Open the link in your email again to go on.", "info")
                 return go_to(url_for("home.index"))
             return None
         case Audience.OFFICER | Audience.ADMIN:
@@ -128,7 +127,8 @@ def _guard() -> ResponseReturnValue | None:
             if audience is Audience.ADMIN and not signed_in.account.is_admin:
                 abort(404)
             return None
-    abort(404)
+        case _:
+            abort(404)
 
 
 def _refuse_other_sites() -> None:

@@ -23,7 +23,7 @@ def wants_fragment() -> bool:
 
 
 def go_to(address: str) -> BaseResponse:
-    """Send the browser to ``address``: 303 after a form, or for htmx a whole-page redirect, never a page in a fragment."""
+    """Send the browser to ``address``: 303 after a form; for htmx a whole page too, never a page in a fragment."""
     if wants_fragment():
         return Response(status=204, headers={"HX-Redirect": address})
     return redirect(address, code=303)

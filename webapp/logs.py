@@ -1,4 +1,4 @@
-"""Structured logs: one line a request, with the route and never the address, since addresses carry tokens (promise 8)."""
+"""Structured logs: a line a request, with the route and never the address, since addresses carry tokens."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def _flag(name: str) -> str:
 
 
 def wake(name: str) -> None:
-    """Enqueue the job ``name`` unless one is waiting already. With the queue server down, cron does it later (promise 1)."""
+    """Enqueue the job ``name`` unless one waits already. With the queue server down, cron does it later."""
     global _paused_until
     if time.monotonic() < _paused_until:
         return

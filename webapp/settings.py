@@ -66,9 +66,7 @@ class Settings:
         settings = cls(**given)  # type: ignore[arg-type]
         problems += settings._problems()
         if problems:
-            raise SettingsError(
-                "The portal cannot start:\n" + "\n".join(f"  - {problem}" for problem in problems)
-            )
+            raise SettingsError("The portal cannot start:\n" + "\n".join(f"  - {problem}" for problem in problems))
         return settings
 
     @property
@@ -97,20 +95,16 @@ class Settings:
         return shown
 
     def _problems(self) -> list[str]:
-        problems = []
+        needed = ("database_url", "redis_url", "mail_server")
+        problems = [f"{name.upper()} is missing" for name in needed if not getattr(self, name)]
         if self.app_env not in ("production", "development", "test"):
             problems.append("APP_ENV must be production, development or test")
-        for name in ("database_url", "redis_url", "mail_server"):
-            if not getattr(self, name):
-                problems.append(f"{name.upper()} is missing")
         if self.database_url and not re.match(r"(sqlite|postgresql)(\+\w+)?://", self.database_url):
             problems.append("DATABASE_URL must begin with sqlite:/// or postgresql://")
         if not self.public_base_url:
             problems.append("PUBLIC_BASE_URL is missing")
         elif not re.fullmatch(r"https?://[^/?#\s]+", self.public_base_url):
-            problems.append(
-                "PUBLIC_BASE_URL must be an origin like https://portal.example.gov.sg, without a path"
-            )
+            problems.append("PUBLIC_BASE_URL must be an origin like https://portal.example.gov.sg, without a path")
         if self.is_development:
             return problems if self.secret_key else [*problems, "SECRET_KEY is missing"]
         if len(self.secret_key) < 32 or len(set(self.secret_key)) < 10:

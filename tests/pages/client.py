@@ -37,9 +37,7 @@ class PortalClient(FlaskClient):
 
     def htmx(self, method: str, address: str, **kwargs: Any) -> TestResponse:
         """As htmx asks: the answer is a fragment."""
-        return self.open(
-            address, method=method, headers={"HX-Request": "true", **kwargs.pop("headers", {})}, **kwargs
-        )
+        return self.open(address, method=method, headers={"HX-Request": "true", **kwargs.pop("headers", {})}, **kwargs)
 
     def csrf_token(self) -> str:
         """The token in the page fetched last."""
@@ -67,9 +65,7 @@ def check_answer(response: TestResponse) -> None:
     whole = "<html" in text
     parser = html5lib.HTMLParser(strict=False)
     parsed = (
-        parser.parse(text)
-        if whole
-        else parser.parseFragment(text, container="tbody" if "<tr" in text[:200] else "div")
+        parser.parse(text) if whole else parser.parseFragment(text, container="tbody" if "<tr" in text[:200] else "div")
     )
     problems = [error for error in parser.errors if error[1] not in _TOLERATED]
     assert not problems, f"invalid HTML: {problems[:3]}"
@@ -78,7 +74,8 @@ def check_answer(response: TestResponse) -> None:
     assert not re.search(r"<[a-z][^>]*\s(style|on[a-z]+)=", text), "inline style or script"
     if whole:
         title = re.search(r"<title>(.*?)</title>", text, re.DOTALL)
-        assert title and title.group(1).strip(), "a page without a title"
+        assert title, "a page without a title"
+        assert title.group(1).strip(), "a page with an empty title"
         assert len(re.findall(r"<h1[\s>]", text)) == 1, "a page has one main heading"
 
 

@@ -20,7 +20,23 @@ _VENDOR = re.compile(r".+_FROM\.[A-Za-z0-9].*", re.IGNORECASE)
 _INVISIBLE = dict.fromkeys(map(ord, "\u00a0\u200b\u200c\u200d\u2060\ufeff"))
 
 _WEBMAIL = frozenset(
-    ["gmail.com", "googlemail.com", "hotmail.com", "outlook.com", "live.com", "msn.com", "yahoo.com", "yahoo.com.sg", "icloud.com", "me.com", "proton.me", "protonmail.com", "gmx.com", "mail.com", "singnet.com.sg"]
+    [
+        "gmail.com",
+        "googlemail.com",
+        "hotmail.com",
+        "outlook.com",
+        "live.com",
+        "msn.com",
+        "yahoo.com",
+        "yahoo.com.sg",
+        "icloud.com",
+        "me.com",
+        "proton.me",
+        "protonmail.com",
+        "gmx.com",
+        "mail.com",
+        "singnet.com.sg",
+    ]
 )
 
 
@@ -66,6 +82,12 @@ def parse(text: str) -> Address:
     if not _LOCAL.fullmatch(local) or not _DOMAIN.fullmatch(domain):
         raise AddressError(f"Enter an email address in the format {EXAMPLE}")
     return Address(typed=typed, folded=typed.lower(), domain=domain.lower())
+
+
+def is_unfinished(text: str) -> bool:
+    """Whether ``text`` looks like a ``.gov.sg`` address that is still being typed, too early to judge."""
+    ending = ".gov.sg"
+    return text.lower().endswith(tuple(ending[:length] for length in range(1, len(ending))))
 
 
 class AgencyMode(StrEnum):

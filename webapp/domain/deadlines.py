@@ -63,9 +63,9 @@ def inactivity(
 ) -> Inactivity:
     """Rule 3.10 for one account: idle since ``idle_since``, last changed by a person at ``changed_at``.
 
-    Active: a reminder each day from day 60, disabled at day 90. Disabled: a reminder each day from day 173, terminated at
-    day 180, and never without the week of reminders, should the sweep have been off. A change in the last 5 days
-    postpones all of it.
+    Active: a reminder each day from day 60, disabled at day 90. Disabled: a reminder each day from day 173,
+    terminated at day 180, and never without the week of reminders, should the sweep have been off. A change in the
+    last 5 days postpones all of it.
     """
     day = (now - idle_since) // DAY
     if disabled_at is None:

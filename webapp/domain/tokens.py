@@ -1,7 +1,8 @@
 """Links and codes that are mailed: derived from a key and a nonce, so that no clear token is ever stored.
 
-A row keeps the nonce and, to be found by, the token's hash. The mail is rendered minutes or weeks later from the nonce
-and the key, which is how a reminder can carry the very link of the first mail (``docs/decisions/0003-derived-tokens.md``).
+A row keeps the nonce and, to be found by, the token's hash. The mail is rendered minutes or weeks later from the
+nonce and the key, which is how a reminder can carry the very link of the first mail
+(``docs/decisions/0003-derived-tokens.md``).
 """
 
 from __future__ import annotations
@@ -31,11 +32,7 @@ def derive_key(secret: str, purpose: str) -> bytes:
 
 def derive_token(secret: str, purpose: str, nonce: str) -> str:
     """The 256-bit token of a link."""
-    return (
-        urlsafe_b64encode(hmac.digest(derive_key(secret, purpose), nonce.encode(), "sha256"))
-        .decode()
-        .rstrip("=")
-    )
+    return urlsafe_b64encode(hmac.digest(derive_key(secret, purpose), nonce.encode(), "sha256")).decode().rstrip("=")
 
 
 def token_hash(token: str) -> str:
@@ -44,7 +41,7 @@ def token_hash(token: str) -> str:
 
 
 def recover_token(secrets_: Sequence[str], purpose: str, nonce: str, expected_hash: str) -> str | None:
-    """The token that hashes to ``expected_hash``, under the current secret or an older one; None if the secret is gone."""
+    """The token of ``expected_hash``, under the current secret or an older one; None if that secret is gone."""
     for secret in secrets_:
         token = derive_token(secret, purpose, nonce)
         if hmac.compare_digest(token_hash(token), expected_hash):
@@ -70,13 +67,11 @@ def derive_recovery_codes(secret: str, nonce: str, count: int) -> list[str]:
 
 
 def fold_recovery_code(typed: str) -> str:
-    """A recovery code as typed, in the form that is hashed: no spaces or hyphens, lower case, 0 and 1 read as o and i."""
+    """A recovery code as typed, in the form that is hashed: without spaces or hyphens, 0 and 1 read as o and i."""
     kept = "".join(character for character in typed.lower() if character.isalnum())
     return kept.replace("0", "o").replace("1", "i")
 
 
 def recovery_code_hash(secret: str, code: str) -> str:
     """Keyed, since 60 bits might be tried out by whoever holds a copy of the database."""
-    return hmac.digest(
-        derive_key(secret, "recovery-code-hash"), fold_recovery_code(code).encode(), "sha256"
-    ).hex()
+    return hmac.digest(derive_key(secret, "recovery-code-hash"), fold_recovery_code(code).encode(), "sha256").hex()

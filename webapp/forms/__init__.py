@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from flask_wtf import FlaskForm
+
+STALE = "This page was open for too long, so nothing was sent. Your answers are kept: check them and submit again."
+
+
+class PortalForm(FlaskForm):
+    """A form that says in plain words when its token is stale, and keeps what was typed."""
+
+    def validate(self, *args: Any, **kwargs: Any) -> bool:
+        valid = bool(super().validate(*args, **kwargs))
+        if self.meta.csrf and self.csrf_token.errors:
+            self.csrf_token.errors = [STALE]
+        return valid
+
 
 def squeeze(text: str | None) -> str | None:
     """A filter for one-line fields: no line breaks or control characters reach a mail or a log (E1, M2)."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from flask_wtf import FlaskForm
 from wtforms import StringField
 from wtforms.validators import InputRequired, Length
 
-from webapp.forms import squeeze
+from webapp.forms import PortalForm, squeeze
 
 
-class RejectForm(FlaskForm):
+class RejectForm(PortalForm):
     reason = StringField(
         "Reason",
         filters=[squeeze],

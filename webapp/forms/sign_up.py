@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from flask_wtf import FlaskForm
 from wtforms import HiddenField, RadioField, StringField
 from wtforms.validators import Optional
 
+from webapp.forms import PortalForm
 
-class SignUpForm(FlaskForm):
+
+class SignUpForm(PortalForm):
     email = StringField("Email address")
     seed = RadioField(
         "Do you want to onboard your internet device to SEED?",

@@ -6,14 +6,14 @@ from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from webapp.domain.lifecycle import LIVE, AccountStatus, RequestKind, RequestState, Role, SeedStatus
-from webapp.extensions import db
+from webapp.extensions import Model
 from webapp.models.agency import Agency
 from webapp.models.base import Id, Instant, enum_column, one_of, where
 
 _LIVE = text("status IN ({})".format(", ".join(f"'{status}'" for status in LIVE)))
 
 
-class Account(db.Model):
+class Account(Model):
     """One person's TechPass from request to deletion, SEED's state included; each deadline is a column.
 
     One sign-up makes one row: who signs up again after termination or rejection gets a new one.
@@ -56,9 +56,7 @@ class Account(db.Model):
         Index("uq_account_live_email", "email_folded", unique=True, **where(_LIVE)),
         Index("ix_account_email", "email_folded"),
         Index("ix_account_inactivity", "inactivity_due_at", **where(text("inactivity_due_at IS NOT NULL"))),
-        Index(
-            "ix_account_expired", "expired_at", **where(text("status = 'pending' AND expired_at IS NOT NULL"))
-        ),
+        Index("ix_account_expired", "expired_at", **where(text("status = 'pending' AND expired_at IS NOT NULL"))),
         Index("ix_account_purge", "purge_at", **where(text("purge_at IS NOT NULL"))),
     )
 
@@ -72,7 +70,7 @@ class Account(db.Model):
         return self.seed_status in (SeedStatus.REQUESTED, SeedStatus.INVITED, SeedStatus.ONBOARDED)
 
 
-class Request(db.Model):
+class Request(Model):
     """One thing asked for, TechPass or SEED, and what was decided, by whom and why (section 2)."""
 
     id: Mapped[Id]

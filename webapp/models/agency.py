@@ -6,11 +6,11 @@ from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webapp.domain.addresses import AgencyMode
-from webapp.extensions import db
+from webapp.extensions import Model
 from webapp.models.base import Id, Instant, enum_column, one_of
 
 
-class Agency(db.Model):
+class Agency(Model):
     """A mail domain, its mode and its settings."""
 
     id: Mapped[Id]
@@ -25,7 +25,7 @@ class Agency(db.Model):
     __table_args__ = (one_of("mode", AgencyMode),)
 
 
-class UnknownAgency(db.Model):
+class UnknownAgency(Model):
     """A ``.gov.sg`` domain that people tried to sign up with and that we do not know, with how often (rule 1.6)."""
 
     domain: Mapped[str] = mapped_column(String(113), primary_key=True)

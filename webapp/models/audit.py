@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from webapp.extensions import db
+from webapp.extensions import Model
 from webapp.models.base import Id, Instant, enum_column, one_of
 
 
@@ -19,7 +19,7 @@ class Actor(StrEnum):
     SYSTEM = "system"
 
 
-class AuditEvent(db.Model):
+class AuditEvent(Model):
     """One event. It names accounts by number alone, so that deleting personal data leaves a pseudonym (rule 3.5).
 
     Triggers refuse change and deletion, but for the peer's address, which may be forgotten.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, Integer, String
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, Enum, Integer
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -45,9 +45,9 @@ Instant = Annotated[datetime, mapped_column(UtcDateTime)]
 MAX_ID = 2**63 - 1
 
 
-def enum_column(values: type[StrEnum]) -> String:
-    """The type of a column that holds one of ``values``; pair it with `one_of`."""
-    return String(max(len(value) for value in values))
+def enum_column(values: type[StrEnum]) -> Enum:
+    """The type of a column that holds one of ``values``, stored as its text; pair it with `one_of`."""
+    return Enum(values, native_enum=False, values_callable=list, length=max(len(value) for value in values))
 
 
 def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from webapp.extensions import db
+from webapp.extensions import Model
 from webapp.models.base import BigId, Id, Instant
 
 
-class Authenticator(db.Model):
+class Authenticator(Model):
     """The authenticator app of an account: its key, encrypted, and the last time step that was accepted."""
 
     account_id: Mapped[int] = mapped_column(ForeignKey("account.id"), primary_key=True, autoincrement=False)
@@ -20,7 +20,7 @@ class Authenticator(db.Model):
     """A code is accepted only for a later step than this: never twice (rule 7.1)."""
 
 
-class RecoveryCode(db.Model):
+class RecoveryCode(Model):
     """One recovery code, as a keyed hash; used once."""
 
     id: Mapped[Id]
@@ -31,7 +31,7 @@ class RecoveryCode(db.Model):
     __table_args__ = (Index("uq_recovery_code", "account_id", "code_hash", unique=True),)
 
 
-class LogInAttempt(db.Model):
+class LogInAttempt(Model):
     """One browser's try to log in, from the address on; ``account_id`` is None where nobody has that address."""
 
     id: Mapped[Id]
@@ -48,8 +48,8 @@ class LogInAttempt(db.Model):
     __table_args__ = (Index("ix_log_in_attempt_account", "account_id", "code_sent_at"),)
 
 
-class WrongCode(db.Model):
-    """A wrong code for an account; counted to end guessing (`known_browser` ones apart, so that a stranger locks nobody out)."""
+class WrongCode(Model):
+    """A wrong code for an account, counted to end guessing; known browsers apart, so that a stranger locks nobody out."""
 
     id: Mapped[Id]
     account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))

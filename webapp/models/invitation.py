@@ -6,12 +6,12 @@ from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from webapp.domain.lifecycle import InvitationKind, InvitationState
-from webapp.extensions import db
+from webapp.extensions import Model
 from webapp.models.account import Account
 from webapp.models.base import Id, Instant, enum_column, one_of, where
 
 
-class Invitation(db.Model):
+class Invitation(Model):
     """A link, its life and its end. One live link of a kind for an account; the database forbids two."""
 
     id: Mapped[Id]
@@ -37,7 +37,5 @@ class Invitation(db.Model):
         one_of("state", InvitationState),
         Index("uq_invitation_live", "account_id", "kind", unique=True, **where(text("state = 'live'"))),
         Index("ix_invitation_expiry", "expires_at", **where(text("state = 'live'"))),
-        Index(
-            "ix_invitation_reminder", "remind_at", **where(text("state = 'live' AND remind_at IS NOT NULL"))
-        ),
+        Index("ix_invitation_reminder", "remind_at", **where(text("state = 'live' AND remind_at IS NOT NULL"))),
     )

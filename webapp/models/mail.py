@@ -8,11 +8,11 @@ from sqlalchemy import JSON, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webapp.domain.lifecycle import MailState
-from webapp.extensions import db
+from webapp.extensions import Model
 from webapp.models.base import Id, Instant, enum_column, one_of, where
 
 
-class Mail(db.Model):
+class Mail(Model):
     """One mail for one event: ``key`` names the event, and the database refuses a second row for it."""
 
     id: Mapped[Id]
@@ -21,7 +21,7 @@ class Mail(db.Model):
     account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
     recipient: Mapped[str] = mapped_column(String(113))
     context: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
-    """What the template needs beyond the account; never a token or a code (``docs/decisions/0003-derived-tokens.md``)."""
+    """What the template needs beyond the account; never a token or a code (decision 0003)."""
     urgent: Mapped[bool] = mapped_column(default=False)
     """Codes and answers that somebody waits for leave before reminders."""
     state: Mapped[MailState] = mapped_column(enum_column(MailState), default=MailState.QUEUED)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from webapp.extensions import db
+from webapp.extensions import Model
 from webapp.models.account import Account
 from webapp.models.base import Id, Instant, enum_column, one_of, where
 
@@ -17,7 +17,7 @@ class SessionKind(StrEnum):
     ONBOARDING = "onboarding"
 
 
-class BrowserSession(db.Model):
+class BrowserSession(Model):
     """A browser that is signed in, or is being onboarded; found by the hash of the token in its cookie."""
 
     __tablename__ = "session"

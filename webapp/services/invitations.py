@@ -109,7 +109,7 @@ def open_link(token: str, now: datetime, *kinds: InvitationKind) -> Invitation:
 
 
 def resend(account_id: int, by: audit.By, now: datetime, policy: Policy) -> None:
-    """An officer asks for the mail again: a new link to the address signed up with, the old one void (rules 3.7 and 3.8).
+    """An officer asks for the mail again: a new link to the address signed up with, the old one void (rule 3.8).
 
     The deadline stays as it was: only an admin's invitation begins 30 days anew. Raises `TooSoon` within a day of the
     last time, or `LinkEnded` where the account waits for no activation any more.

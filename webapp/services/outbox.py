@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def post(*rows: MailRow) -> None:
-    """Write mails to be sent once the transaction is committed. One whose key is there already is left out. No commit."""
+    """Write mails, to be sent after the commit. One whose key is there already is left out. No commit."""
     if rows:
         db.session.execute(insert_new(Mail), list(rows))
         wake()

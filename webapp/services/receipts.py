@@ -37,6 +37,7 @@ class Receipt:
     entries: tuple[Entry, ...]
     may_resend: bool
     """Whether the invitation can be asked for again."""
+    may_sign_up_again: bool
 
 
 def find(token: str) -> Account:
@@ -63,18 +64,16 @@ def receipt(token: str, now: datetime) -> Receipt:
         )
     }
     invitation = live_invitation(account.id, InvitationKind.TECHPASS)
-    waits = (
-        invitation is not None
-        and state_at(invitation, now) == "live"
-        and account.status is AccountStatus.PENDING
-    )
+    waits = invitation is not None and state_at(invitation, now) == "live" and account.status is AccountStatus.PENDING
     entries = [Entry("You asked for TechPass", "done", account.created_at)]
     entries += _techpass(
         account, requests.get(RequestKind.TECHPASS), invitation.expires_at if invitation and waits else None
     )
     if RequestKind.SEED in requests:
         entries += _seed(requests[RequestKind.SEED], account)
-    return Receipt(account.email, account.status, tuple(entries), waits)
+    ended = account.status in (AccountStatus.REJECTED, AccountStatus.TERMINATED)
+    overdue = account.status is AccountStatus.PENDING and not waits
+    return Receipt(account.email, account.status, tuple(entries), waits, ended or overdue)
 
 
 def _techpass(account: Account, request: Request | None, activate_by: datetime | None) -> list[Entry]:
@@ -85,7 +84,7 @@ def _techpass(account: Account, request: Request | None, activate_by: datetime |
             Entry(
                 "An admin reviews your request",
                 "current",
-                detail=f"The TechPass admins for {account.agency.name} act next. You will get an email when they have decided.",
+                detail=f"The admins for {account.agency.name} act next. You will get an email when they have decided.",
             ),
             Entry(
                 "You activate your TechPass",
@@ -142,11 +141,8 @@ def _techpass(account: Account, request: Request | None, activate_by: datetime |
 
 def _seed(request: Request, account: Account) -> list[Entry]:
     if request.state is RequestState.OPEN:
-        if account.status is not AccountStatus.REQUESTED and account.status is not AccountStatus.PENDING:
-            return []
-        return [
-            Entry("An admin reviews your SEED request", "current" if account.status == "pending" else "todo")
-        ]
+        waits = account.status is AccountStatus.REQUESTED
+        return [Entry("An admin reviews your SEED request", "todo" if waits else "current")]
     if request.state is RequestState.REJECTED:
         return [Entry("SEED was not approved", "current", request.decided_at, f"Reason: {request.reason}")]
     return [

@@ -88,7 +88,7 @@ def approve(request_id: int, by: audit.By, now: datetime, policy: Policy) -> Req
 
 
 def reject(request_id: int, reason: str, by: audit.By, now: datetime, policy: Policy) -> Request:
-    """Reject one request, with a reason that the applicant is mailed (rule 2.3). Rejecting TechPass rejects its SEED too.
+    """Reject one request, with a reason that the applicant is mailed (rule 2.3). TechPass takes its SEED with it.
 
     Raises `NotFound`, `AlreadyDecided`, `OwnRequest` or `ReasonMissing`.
     """

@@ -27,22 +27,31 @@ _COST = 5000
 _MAX_LENGTH = 4000
 
 
-def _secrets() -> dict[str, str]:
-    return {
-        "hmac_secret": derive_key(secret_key(), "robot-check").hex(),
-        "hmac_key_secret": derive_key(secret_key(), "robot-check-key").hex(),
-    }
+def _secrets() -> tuple[str, str]:
+    """The secret that signs challenges, and the one that signs their answers (which spares solving them again here)."""
+    return derive_key(secret_key(), "robot-check").hex(), derive_key(secret_key(), "robot-check-key").hex()
 
 
 def challenge(now: datetime) -> dict[str, Any]:
     """A new puzzle for the widget. Nothing is kept of it: it carries its own signature."""
+    hmac_secret, hmac_key_secret = _secrets()
     return altcha.create_challenge(
         "PBKDF2/SHA-256",
         cost=_COST,
         counter=secrets.randbelow(100) + 50,
         expires_at=now + LIFE,
-        **_secrets(),
+        hmac_secret=hmac_secret,
+        hmac_key_secret=hmac_key_secret,
     ).to_dict()
+
+
+def is_solved(solution: str) -> bool:
+    """Whether a solution is right and in time; it may have been used."""
+    try:
+        _verified_signature(solution)
+    except RobotCheckFailed:
+        return False
+    return True
 
 
 def use(solution: str, now: datetime) -> None:
@@ -58,7 +67,8 @@ def _verified_signature(solution: str) -> str:
         raise RobotCheckFailed
     try:
         signature = json.loads(base64.b64decode(solution, validate=True))["challenge"]["signature"]
-        result = altcha.verify_solution(solution, **_secrets())
+        hmac_secret, hmac_key_secret = _secrets()
+        result = altcha.verify_solution(solution, hmac_secret, hmac_key_secret=hmac_key_secret)
     except (ValueError, TypeError, KeyError, AttributeError, binascii.Error) as error:
         raise RobotCheckFailed from error
     if not result.verified or not isinstance(signature, str):

@@ -37,7 +37,7 @@ def open_session(
     user_agent: str,
     invitation_id: int | None = None,
 ) -> str:
-    """The token of a new session, always a fresh one (L5). An onboarding session replaces the one before it. No commit."""
+    """The token of a new session, always a fresh one. An onboarding session replaces the one before it. No commit."""
     if kind is SessionKind.ONBOARDING:
         db.session.execute(
             delete(BrowserSession).where(
@@ -65,13 +65,11 @@ def open_session(
 
 
 def find_session(token: str, now: datetime, policy: Policy) -> BrowserSession | None:
-    """The live session of ``token`` with its account and agency, or None: expired, idle too long, or its holder's right is gone."""
+    """The live session of ``token`` with account and agency; None if expired, idle too long, or no longer rightful."""
     found = db.session.scalar(
         select(BrowserSession)
         .where(BrowserSession.token_hash == token_hash(token), BrowserSession.expires_at > now)
-        .options(
-            joinedload(BrowserSession.account, innerjoin=True).joinedload(Account.agency, innerjoin=True)
-        )
+        .options(joinedload(BrowserSession.account, innerjoin=True).joinedload(Account.agency, innerjoin=True))
     )
     if found is None:
         return None
@@ -82,9 +80,7 @@ def find_session(token: str, now: datetime, policy: Policy) -> BrowserSession | 
     ):
         return None
     if now - found.last_seen_at >= _TOUCH_EVERY:
-        db.session.execute(
-            update(BrowserSession).where(BrowserSession.id == found.id).values(last_seen_at=now)
-        )
+        db.session.execute(update(BrowserSession).where(BrowserSession.id == found.id).values(last_seen_at=now))
         db.session.commit()
     return found
 

@@ -26,7 +26,7 @@ RECEIPT = "receipt"
 
 
 def check(text: str) -> Verdict:
-    """What form and domain say of an address as typed so far. Raises `AddressError` (rules 1.1 to 1.7)."""
+    """What form and domain say of an address. Raises `AddressError` (rules 1.1 to 1.7)."""
     address = parse(text)
     return judge(address, agencies.find(address.domain))
 
@@ -70,13 +70,9 @@ def _request(
     address: Address, agency: AgencyFacts, seed: SeedStatus, solution: str, by: audit.By, now: datetime
 ) -> None:
     robot_check.use(solution, now)
-    holder = db.session.scalar(
-        select(Account).where(Account.email_folded == address.folded, Account.status.in_(LIVE))
-    )
+    holder = db.session.scalar(select(Account).where(Account.email_folded == address.folded, Account.status.in_(LIVE)))
     if holder is not None and expiry.end_if_overdue(holder, now):
-        holder = (
-            None  # Terminated though the sweep has not come yet: it may sign up again at once (rule 3.5).
-        )
+        holder = None  # Terminated though the sweep has not come yet: it may sign up again at once (rule 3.5).
 
     # For an address that is known the same rows are written and then taken back, so that the answer takes as long.
     attempt = db.session.begin_nested()
@@ -93,9 +89,7 @@ def _request(
     db.session.commit()
 
 
-def _insert(
-    address: Address, agency: AgencyFacts, seed: SeedStatus, *, known: bool, now: datetime
-) -> Account:
+def _insert(address: Address, agency: AgencyFacts, seed: SeedStatus, *, known: bool, now: datetime) -> Account:
     nonce = new_nonce()
     account = Account(
         email=address.typed,

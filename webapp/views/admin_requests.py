@@ -9,6 +9,7 @@ from flask import Blueprint, abort, current_app, flash, render_template, request
 
 from webapp import clock
 from webapp.access import Audience, allow, by
+from webapp.domain.lifecycle import RequestKind
 from webapp.extensions import csrf
 from webapp.forms.requests import RejectForm
 from webapp.htmx import go_to, wants_fragment
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
     from webapp.models import Request
+
+KIND_NAMES = {RequestKind.TECHPASS: "TechPass", RequestKind.SEED: "SEED"}
 
 blueprint = Blueprint("admin_requests", __name__, url_prefix="/admin")
 
@@ -39,6 +42,19 @@ def index() -> str:
     return render_template(
         "admin_requests/page.html", requests=shown, following=following, paged="after" in request.args
     )
+
+
+@blueprint.get("/requests/<id:request_id>")
+@allow(Audience.ADMIN)
+def row(request_id: int) -> ResponseReturnValue:
+    """One row as it stands, for taking back an unfinished rejection."""
+    try:
+        found = service.find(request_id)
+    except NotFound:
+        abort(404)
+    if not wants_fragment():
+        return go_to(url_for("admin_requests.index"))
+    return render_template("admin_requests/_row.html", request_=found)
 
 
 @blueprint.post("/requests/<id:request_id>/approve")
@@ -73,9 +89,7 @@ def reject(request_id: int) -> ResponseReturnValue:
         found = service.find(request_id)
         if not form.validate():
             return _reject_form(found, form), 422
-        decided = service.reject(
-            request_id, form.reason.data or "", by(), clock.now(), current_app.config["POLICY"]
-        )
+        decided = service.reject(request_id, form.reason.data or "", by(), clock.now(), current_app.config["POLICY"])
     except NotFound:
         abort(404)
     except (AlreadyDecided, OwnRequest, ReasonMissing) as error:
@@ -89,7 +103,7 @@ def _reject_form(found: Request, form: RejectForm) -> str:
 
 
 def _done(decided: Request) -> ResponseReturnValue:
-    message = f"{decided.kind.upper() if decided.kind == 'seed' else 'TechPass'} for {decided.account.email}: {decided.state}."
+    message = f"{KIND_NAMES[decided.kind]} for {decided.account.email}: {decided.state}."
     return _answer(decided, message, "success")
 
 

@@ -8,7 +8,7 @@ from flask import Blueprint, jsonify, render_template, request, url_for
 
 from webapp import clock
 from webapp.access import Audience, allow, by
-from webapp.domain.addresses import AddressError, Verdict
+from webapp.domain.addresses import AddressError, Verdict, is_unfinished
 from webapp.extensions import csrf, limiter
 from webapp.forms.sign_up import SignUpForm
 from webapp.htmx import go_to, wants_fragment
@@ -29,7 +29,7 @@ def _address() -> str:
 @blueprint.get("/sign-up")
 @allow(Audience.PUBLIC)
 def sign_up() -> ResponseReturnValue:
-    return _page(SignUpForm(formdata=None), None)
+    return _page(SignUpForm(formdata=None), None, solved=False)
 
 
 @blueprint.post("/sign-up")
@@ -39,24 +39,20 @@ def sign_up() -> ResponseReturnValue:
 @limiter.limit("5 per hour", key_func=_address)
 def submit() -> ResponseReturnValue:
     form = SignUpForm()
-    if form.validate():
+    solved = robot_check.is_solved(form.altcha.data or "")
+    if form.validate() and solved:
         try:
-            service.sign_up(
-                form.email.data or "", form.wants_seed(), form.altcha.data or "", by(), clock.now()
-            )
-        except SeedAnswerMissing:
-            form.seed.errors = ["Select yes if you want to onboard your internet device to SEED"]
-        except AddressError as error:
-            form.email.errors = [str(error)]
-        except SignUpRefused as error:
-            form.email.errors = [error.message]
+            service.sign_up(form.email.data or "", form.wants_seed(), form.altcha.data or "", by(), clock.now())
         except RobotCheckFailed:
-            form.altcha.errors = [
-                "Tick “I'm not a robot” and wait for the check to finish, then submit again"
-            ]
+            solved = False
+        except (AddressError, SignUpRefused, SeedAnswerMissing):
+            pass  # Told below, as for a form whose robot check is missing too.
         else:
             return go_to(url_for("sign_up.received"))
-    return _page(form, _verdict(form.email.data or "")), 422
+    if not solved:
+        form.altcha.errors = ["Tick “I’m not a robot” and wait for the check to finish, then submit again"]
+    verdict = _explain(form)
+    return _page(form, verdict, solved), 422
 
 
 @blueprint.post("/sign-up/check")
@@ -64,11 +60,14 @@ def submit() -> ResponseReturnValue:
 @csrf.exempt  # It changes nothing and tells no more than the form itself does.
 def check() -> ResponseReturnValue:
     """What we can say of the address so far, as a fragment: by its form and domain only (rules 1.8 and 1.11)."""
-    form = SignUpForm()
-    text = form.email.data or ""
     if not wants_fragment():
         return go_to(url_for("sign_up.sign_up"))
-    return render_template("sign_up/_address.html", form=form, verdict=_verdict(text), typing=True)
+    try:
+        text = SignUpForm().email.data or ""
+        verdict = None if is_unfinished(text) else service.check(text)
+    except AddressError:
+        verdict = None  # Nobody likes to be told off half-way through a word; submitting tells.
+    return render_template("sign_up/_address.html", verdict=verdict)
 
 
 @blueprint.get("/sign-up/received")
@@ -83,13 +82,20 @@ def challenge() -> ResponseReturnValue:
     return jsonify(robot_check.challenge(clock.now()))
 
 
-def _verdict(text: str) -> Verdict | None:
+def _explain(form: SignUpForm) -> Verdict | None:
+    """Say beside each field what is wrong with it; the verdict on the address where it is well formed."""
     try:
-        return service.check(text)
-    except AddressError:
+        verdict = service.check(form.email.data or "")
+    except AddressError as error:
+        form.email.errors = [str(error)]
         return None
+    if not verdict.may_sign_up:
+        form.email.errors = [verdict.message]
+    elif verdict.seed_offered and form.wants_seed() is None:
+        form.seed.errors = ["Select yes if you want to onboard your internet device to SEED"]
+    return verdict
 
 
-def _page(form: SignUpForm, verdict: Verdict | None) -> str:
+def _page(form: SignUpForm, verdict: Verdict | None, solved: bool) -> str:
     template = "sign_up/_form.html" if wants_fragment() else "sign_up/page.html"
-    return render_template(template, form=form, verdict=verdict)
+    return render_template(template, form=form, verdict=verdict, solved=solved)
