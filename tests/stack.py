@@ -29,12 +29,12 @@ class Stack:
     """A running portal. ``url`` is its address, ``data_dir`` its folder."""
 
     def __init__(self, folder: Path, environ: Mapping[str, str], *, parts: str, cwd: Path) -> None:
-        self.data_dir = folder / "var"
         self.clock_file = folder / "clock"
         self.url = ""
         self.environ = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        self.environ |= {"DATA_DIR": str(self.data_dir), "PORT": "0", "CLOCK_FILE": str(self.clock_file)}
+        self.environ |= {"DATA_DIR": str(folder / "var"), "PORT": "0", "CLOCK_FILE": str(self.clock_file)}
         self.environ |= environ
+        self.data_dir = Path(self.environ["DATA_DIR"])
         self._log = folder / "log"
         self._parts = parts
         self._cwd = cwd

@@ -13,6 +13,7 @@ import fcntl
 import os
 import selectors
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 5.0
+# They were asked to end when the process manager died.
+_LEFT_BEHIND_SECONDS = 1.0
 
 
 class StartFailed(Exception):
@@ -67,6 +70,7 @@ class Supervisor:
         self.stop_requests = 0
         self.environ = dict(os.environ)
         self._selector = selectors.DefaultSelector()
+        self._listener: socket.socket | None = None
 
     # The life of the portal, from top to bottom
 
@@ -89,17 +93,17 @@ class Supervisor:
 
     def _start(self) -> None:
         processes.adopt_orphans()
-        left = processes.end_marked(f"{self.data_dir}:", _STOP_SECONDS)
+        left = processes.end_marked(f"{self.data_dir}:", _LEFT_BEHIND_SECONDS)
         if left:
             self._say(f"Ended {left} process(es) that a crash had left behind.")
-        listener = open_port(self.port)
-        self.port = listener.getsockname()[1]
+        self._listener = open_port(self.port)
+        self.port = self._listener.getsockname()[1]
         chosen = development_settings(self.data_dir, self.port)
         save_settings(self.data_dir, chosen)
         self.environ |= chosen | {"PYTHONUNBUFFERED": "1"}
         # The first migration must not race with the first request; later ones are over before anybody asks.
         new = "DATABASE_URL" in chosen and not (self.data_dir / "techpass.db").exists()
-        web = web_part(listener.fileno())
+        web = web_part(self._listener.fileno())
         prepare = flask_part("prepare")
 
         if "REDIS_URL" in chosen:
@@ -163,7 +167,10 @@ class Supervisor:
                 self._turn(0.05)
         processes.end_marked(f"{self.data_dir}:", 0)
         self._turn(0)
-        socket_path(self.data_dir).unlink(missing_ok=True)
+        queue = socket_path(self.data_dir)
+        queue.unlink(missing_ok=True)
+        if not queue.is_relative_to(self.data_dir):
+            queue.parent.rmdir()
 
     # What the life is made of
 
