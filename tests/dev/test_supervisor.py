@@ -41,7 +41,7 @@ def test_a_stop_leaves_no_process_behind(stand_in: Path, number: signal.Signals)
     with stack(cwd=stand_in) as portal:
         assert get(portal)
         # Web and its worker, jobs and the child of theirs, cron, queue, mail.
-        assert len(running(portal)) == 7
+        wait_until(lambda: len(running(portal)) == 7, "seven processes")
         assert portal.stop(number) == 0
         assert running(portal) == []
         assert not portal.ready_file.exists()
@@ -87,13 +87,13 @@ def test_a_start_after_a_kill_finds_the_data_and_ends_what_was_left(stand_in: Pa
 
 def test_a_part_that_dies_is_started_again_without_its_orphans(stand_in: Path) -> None:
     with stack(cwd=stand_in) as portal:
-        before = set(running(portal))
+        wait_until(lambda: len(running(portal)) == 7, "seven processes")
         for name in ("web", "worker"):
             dead = portal.pid(name)
             portal.kill(name)
             wait_until(lambda name=name, dead=dead: is_another(portal, name, dead), name)  # type: ignore[misc]
         assert get(portal)
-        wait_until(lambda: len(running(portal)) == len(before), "as many processes as before")
+        wait_until(lambda: len(running(portal)) == 7, "as many processes as before")
         assert "worker has ended (signal 9); starting it again" in portal.output
 
 
