@@ -149,17 +149,19 @@
     return Boolean(cause && (cause.type === "submit" || cause.type === "click"));
   }
 
+  // What asked is in requestConfig: detail.elt is another element once a swap has taken the asking one away.
   document.addEventListener("htmx:beforeRequest", (event) => {
-    if (isPressed(event.detail)) begin(event.detail.elt);
+    if (isPressed(event.detail)) begin(event.detail.requestConfig.elt);
   });
 
   document.addEventListener("htmx:afterRequest", (event) => {
-    end(event.detail.elt);
+    end(event.detail.requestConfig.elt);
     if (event.detail.xhr && event.detail.xhr.status) clearNetwork();
   });
 
   function lost(event, words) {
-    const { elt, requestConfig } = event.detail;
+    const { requestConfig } = event.detail;
+    const { elt } = requestConfig;
     end(elt);
     if (!isPressed(event.detail)) return; // the next key stroke or poll asks again
     tellNetwork(words, () => {
