@@ -75,7 +75,8 @@ class Portal:
 
     def empty(self) -> None:
         if self.path is not None:
-            for suffix in ("-wal", "-shm"):
+            # A new file each time: a connection that a test left open must not write into the next one's.
+            for suffix in ("", "-wal", "-shm"):
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
             shutil.copy(self.path.with_suffix(".empty"), self.path)
             return

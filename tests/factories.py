@@ -35,9 +35,7 @@ class Factory:
         """A committed account; ``make.account(role=Role.ADMIN)``, ``make.account(AccountStatus.PENDING)`` …"""
         self.count += 1
         email = email or f"officer{self.count}@tech.gov.sg"
-        agency_id = db.session.scalar(
-            select(Agency.id).where(Agency.domain == email.lower().partition("@")[2])
-        )
+        agency_id = db.session.scalar(select(Agency.id).where(Agency.domain == email.lower().partition("@")[2]))
         nonce = new_nonce()
         values: dict[str, Any] = {
             "email": email,

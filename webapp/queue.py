@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import redis
 import structlog
 from flask import Flask, current_app
-from rq import Queue
+from rq import Queue, Worker
 from rq.serializers import JSONSerializer
 from sqlalchemy import event
 
@@ -88,3 +90,24 @@ def forget_failures() -> None:
     """Try the queue server again at once, instead of after the pause that follows a failure."""
     global _paused_until
     _paused_until = 0.0
+
+
+CRON_LATE_SECONDS = 120
+_CRON_SEEN = "portal:cron-seen"
+
+
+def note_cron(now: datetime) -> None:
+    """To be called by the jobs that only cron starts: leaves the mark by which `/readyz` sees that cron is alive."""
+    with contextlib.suppress(redis.RedisError):
+        current_app.extensions["redis"].set(_CRON_SEEN, now.isoformat(), ex=86400)
+
+
+def cron_seen_at() -> datetime | None:
+    """When cron last ran a job. Raises `redis.RedisError`."""
+    seen = current_app.extensions["redis"].get(_CRON_SEEN)
+    return datetime.fromisoformat(seen.decode()) if seen else None
+
+
+def count_workers() -> int:
+    """How many workers listen. Raises `redis.RedisError`."""
+    return Worker.count(connection=current_app.extensions["redis"], queue=get_queue())

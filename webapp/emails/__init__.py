@@ -17,9 +17,7 @@ MailRow = dict[str, Any]
 """The columns of a `webapp.models.Mail`, for `webapp.services.outbox.post`."""
 
 
-def _row(
-    kind: str, event: object, account: Account, now: datetime, *, urgent: bool = False, **context: Any
-) -> MailRow:
+def _row(kind: str, event: object, account: Account, now: datetime, *, urgent: bool = False, **context: Any) -> MailRow:
     return {
         "key": f"{kind}:{event}",
         "kind": kind,

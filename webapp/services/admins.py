@@ -33,9 +33,7 @@ def create(text: str, now: datetime, policy: Policy) -> str | None:
     agency = agencies.find(address.domain)
     if agency is None:
         raise SignUpRefused(f"We do not know the agency {address.domain} yet.")
-    account = db.session.scalar(
-        select(Account).where(Account.email_folded == address.folded, Account.status.in_(LIVE))
-    )
+    account = db.session.scalar(select(Account).where(Account.email_folded == address.folded, Account.status.in_(LIVE)))
     if account is None:
         account = Account(
             email=address.typed,
@@ -63,9 +61,7 @@ def create(text: str, now: datetime, policy: Policy) -> str | None:
 
 def first(email: str, now: datetime, policy: Policy) -> str | None:
     """In development: an admin at ``email`` where there is none yet, and the set-up link until it was followed."""
-    account = db.session.scalar(
-        select(Account).where(Account.role == Role.ADMIN, Account.status.in_(LIVE)).limit(1)
-    )
+    account = db.session.scalar(select(Account).where(Account.role == Role.ADMIN, Account.status.in_(LIVE)).limit(1))
     if account is None:
         return create(email, now, policy)
     if account.status is not AccountStatus.PENDING:

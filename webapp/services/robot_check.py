@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import altcha
-from sqlalchemy import CursorResult
 
 from webapp.domain.tokens import derive_key
 from webapp.extensions import db
@@ -57,8 +56,10 @@ def is_solved(solution: str) -> bool:
 def use(solution: str, now: datetime) -> None:
     """Accept a solution, once. Raises `RobotCheckFailed`. No commit: a form that is refused leaves it usable."""
     signature = _verified_signature(solution)
-    added = db.session.execute(insert_new(UsedSolution), [{"signature": signature, "expires_at": now + LIFE}])
-    if isinstance(added, CursorResult) and added.rowcount == 0:
+    added = db.session.scalar(
+        insert_new(UsedSolution).values(signature=signature, expires_at=now + LIFE).returning(UsedSolution.signature)
+    )
+    if added is None:
         raise RobotCheckFailed
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flask import Flask
 
-_NAMES = ("home", "sign_up", "receipts", "admin_requests")
+_NAMES = ("home", "sign_up", "receipts", "admin_requests", "health")
 
 
 def init_app(app: Flask) -> None:

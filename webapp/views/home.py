@@ -13,6 +13,4 @@ blueprint = Blueprint("home", __name__)
 @allow(Audience.PUBLIC)
 def index() -> str:
     """What this is, and which way leads on for which device and whom (rule 1.12)."""
-    return render_template(
-        "home/page.html", device=request.args.get("device", ""), whom=request.args.get("whom", "")
-    )
+    return render_template("home/page.html", device=request.args.get("device", ""), whom=request.args.get("whom", ""))

@@ -40,9 +40,7 @@ LITEMAIL = (
 
 
 def agencies() -> list[dict[str, object]]:
-    def row(
-        acronym: str, name: str, mode: str, reason: str = "", seed_eligible: bool = True
-    ) -> dict[str, object]:
+    def row(acronym: str, name: str, mode: str, reason: str = "", seed_eligible: bool = True) -> dict[str, object]:
         return {
             "domain": f"{acronym}.gov.sg",
             "name": name,
@@ -203,9 +201,7 @@ def upgrade() -> None:
         sa.Column("version", sa.String(length=10), nullable=False),
         sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("peer", sa.String(length=45), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["account_id"], ["account.id"], name=op.f("fk_agreement_acceptance_account_id")
-        ),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_agreement_acceptance_account_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_agreement_acceptance")),
     )
     with op.batch_alter_table("agreement_acceptance", schema=None) as batch_op:
@@ -221,9 +217,7 @@ def upgrade() -> None:
         sa.Column("actor_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("peer", sa.String(length=45), nullable=True),
         sa.Column("detail", sa.JSON(), nullable=False),
-        sa.CheckConstraint(
-            "actor IN ('visitor', 'officer', 'admin', 'system')", name=op.f("ck_audit_event_actor")
-        ),
+        sa.CheckConstraint("actor IN ('visitor', 'officer', 'admin', 'system')", name=op.f("ck_audit_event_actor")),
         sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_audit_event_account_id")),
         sa.ForeignKeyConstraint(["actor_id"], ["account.id"], name=op.f("fk_audit_event_actor_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_event")),
@@ -263,9 +257,7 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("resent_by_officer_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("kind IN ('techpass', 'seed', 'authenticator')", name=op.f("ck_invitation_kind")),
-        sa.CheckConstraint(
-            "state IN ('live', 'used', 'replaced', 'expired')", name=op.f("ck_invitation_state")
-        ),
+        sa.CheckConstraint("state IN ('live', 'used', 'replaced', 'expired')", name=op.f("ck_invitation_state")),
         sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_invitation_account_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_invitation")),
         sa.UniqueConstraint("token_hash", name=op.f("uq_invitation_token_hash")),
@@ -443,10 +435,7 @@ def upgrade() -> None:
     agency = sa.table(
         "agency",
         *(sa.column(name) for name in ("domain", "name", "mode", "reason")),
-        *(
-            sa.column(name, sa.Boolean)
-            for name in ("seed_eligible", "approves_automatically", "vendors_allowed")
-        ),
+        *(sa.column(name, sa.Boolean) for name in ("seed_eligible", "approves_automatically", "vendors_allowed")),
     )
     op.bulk_insert(agency, agencies())
 
