@@ -23,8 +23,11 @@
     setTimeout(() => (place.textContent = words), 100);
   }
 
+  let tellsSlow = false; // whether the notice says no more than that the answer takes long
+
   /** Shows the notice above the page; retry is what its button does, or null for none. */
   function tellNetwork(words, retry) {
+    tellsSlow = false;
     byId("network-words").textContent = words;
     byId("network-notice").hidden = false;
     const button = byId("network-retry");
@@ -86,10 +89,10 @@
       element.classList.add("busy-slow");
       byId("busy-bar").hidden = false;
     }, SLOW_AFTER);
-    const stillSlow = setTimeout(
-      () => tellNetwork("This is taking longer than usual. We are still waiting for an answer.", null),
-      STILL_SLOW_AFTER,
-    );
+    const stillSlow = setTimeout(() => {
+      tellNetwork("This is taking longer than usual. We are still waiting for an answer.", null);
+      tellsSlow = true;
+    }, STILL_SLOW_AFTER);
     busy.set(element, () => {
       clearTimeout(slow);
       clearTimeout(stillSlow);
@@ -103,6 +106,7 @@
     const undo = busy.get(element);
     if (!undo) return;
     undo();
+    if (tellsSlow) clearNetwork();
     busy.delete(element);
     if (busy.size === 0) byId("busy-bar").hidden = true;
   }
@@ -151,12 +155,14 @@
 
   // What asked is in requestConfig: detail.elt is another element once a swap has taken the asking one away.
   document.addEventListener("htmx:beforeRequest", (event) => {
-    if (isPressed(event.detail)) begin(event.detail.requestConfig.elt);
+    if (!isPressed(event.detail)) return;
+    clearNetwork(); // what went wrong last time
+    begin(event.detail.requestConfig.elt);
   });
 
   document.addEventListener("htmx:afterRequest", (event) => {
     end(event.detail.requestConfig.elt);
-    if (event.detail.xhr && event.detail.xhr.status) clearNetwork();
+    if (event.detail.successful) clearNetwork();
   });
 
   function lost(event, words) {
