@@ -1,0 +1,172 @@
+"""The admins' queue, with htmx and without: the same outcome (section 2 of the rules)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select
+
+from webapp.domain.lifecycle import RequestKind
+from webapp.extensions import db
+from webapp.models import Mail, Request
+from webapp.services import requests as service
+
+STYLES = pytest.mark.parametrize("htmx", [False, True], ids=["page", "htmx"])
+
+
+@pytest.fixture
+def admin(client, make):
+    account = make.admin("boss@tech.gov.sg")
+    make.sign_in(client, account)
+    return account
+
+
+def state(request: Request) -> str:
+    return db.session.get_one(Request, request.id, populate_existing=True).state
+
+
+def follow(client, answer):
+    return client.get(answer.location)
+
+
+def test_an_empty_queue_says_so(client, admin):
+    assert "Nothing waits for you" in client.get("/admin/requests").text
+
+
+def test_the_start_page_leads_to_the_queue(client, admin):
+    assert client.get("/admin").location == "/admin/requests"
+
+
+def test_the_oldest_comes_first_with_its_age(client, make, now, admin):
+    make.request("young@tech.gov.sg", at=now - timedelta(hours=1))
+    make.request("old@tech.gov.sg", at=now - timedelta(days=3))
+    page = client.get("/admin/requests").text
+    assert page.index("old@tech.gov.sg") < page.index("young@tech.gov.sg")
+    assert "3 days ago" in page
+    assert "Saturday, 21 November 2026, 10:00 Singapore time" in page
+
+
+@STYLES
+def test_approving_swaps_the_row_or_returns_to_the_queue(client, make, admin, htmx):
+    request = make.request("peter@tech.gov.sg")
+    client.get("/admin/requests")
+    answer = client.submit(f"/admin/requests/{request.id}/approve", htmx=htmx)
+    assert state(request) == "approved"
+    assert list(db.session.scalars(select(Mail.kind))) == ["techpass_onboarding"]
+    text = answer.text if htmx else follow(client, answer).text
+    assert "TechPass for peter@tech.gov.sg: approved" in text
+    assert answer.status_code == (200 if htmx else 303)
+    if htmx:
+        assert answer.text.strip().startswith(f'<tr id="request-{request.id}"')
+
+
+@STYLES
+def test_rejecting_asks_for_the_reason_first(client, make, admin, htmx):
+    request = make.request("peter@tech.gov.sg")
+    address = f"/admin/requests/{request.id}/reject"
+    client.get("/admin/requests")
+    asked = client.htmx("GET", address) if htmx else client.get(address)
+    assert "The applicant is told it by email" in asked.text
+    assert ("<html" in asked.text) is not htmx
+    refused = client.submit(address, htmx=htmx, reason="  ")
+    assert refused.status_code == 422
+    assert "Enter a reason" in refused.text
+    assert state(request) == "open"
+    answer = client.submit(address, htmx=htmx, reason="Not an officer")
+    assert state(request) == "rejected"
+    assert answer.status_code == (200 if htmx else 303)
+    assert list(db.session.scalars(select(Mail.kind))) == ["request_rejected"]
+
+
+@pytest.mark.parametrize("reason", ["x" * 501])
+def test_a_reason_too_long_is_refused_and_kept(client, make, admin, reason):
+    request = make.request()
+    client.get(f"/admin/requests/{request.id}/reject")
+    answer = client.submit(f"/admin/requests/{request.id}/reject", reason=reason)
+    assert answer.status_code == 422
+    assert reason in answer.text
+    assert state(request) == "open"
+
+
+def test_a_reason_cannot_break_the_page_or_a_mail(client, make, admin):
+    request = make.request()
+    client.get(f"/admin/requests/{request.id}/reject")
+    client.submit(f"/admin/requests/{request.id}/reject", reason="No\r\nBcc: a@b.sg <script>alert(1)</script>")
+    row = db.session.get_one(Request, request.id, populate_existing=True)
+    assert row.reason == "No Bcc: a@b.sg <script>alert(1)</script>"
+    assert "<script>alert" not in client.htmx("GET", f"/admin/requests/{request.id}").text
+
+
+@STYLES
+def test_the_second_admin_is_told_what_the_first_did(client, make, admin, htmx):
+    request = make.request("peter@tech.gov.sg")
+    client.get("/admin/requests")
+    other = make.admin("other@tech.gov.sg")
+    service.approve(request.id, service.audit.By.person(other, "x"), make.now, make.policy)
+
+    answer = client.submit(f"/admin/requests/{request.id}/reject", htmx=htmx, reason="No")
+
+    text = answer.text if htmx else follow(client, answer).text
+    assert "other@tech.gov.sg has approved this request already" in text
+    assert state(request) == "approved"
+    assert db.session.scalar(select(func.count()).select_from(Mail)) == 1
+
+
+@STYLES
+def test_nobody_decides_on_their_own_request(client, make, admin, now, htmx):
+    own = Request(account_id=admin.id, kind=RequestKind.SEED, requested_at=now)
+    db.session.add(own)
+    db.session.commit()
+    page = client.get("/admin/requests").text
+    assert "Another admin decides on your own request" in page
+    answer = client.submit(f"/admin/requests/{own.id}/approve", htmx=htmx)
+    text = answer.text if htmx else follow(client, answer).text
+    assert "another admin must decide on your own request" in text
+    assert state(own) == "open"
+
+
+def test_seed_waits_for_techpass(client, make, admin):
+    request = make.request(seed=True)
+    assert "After TechPass is approved" in client.get("/admin/requests").text
+    seed = db.session.scalars(select(Request).filter_by(account_id=request.account_id, kind="seed")).one()
+    assert "approve TechPass for this person first" in client.submit(
+        f"/admin/requests/{seed.id}/approve", htmx=True
+    ).text
+
+
+@pytest.mark.parametrize("number", ["0", "999", "99999999999999999999", "9" * 400])
+def test_there_may_be_no_such_request(client, admin, number):
+    client.get("/profile")
+    for address in (f"/admin/requests/{number}", f"/admin/requests/{number}/reject"):
+        assert client.get(address).status_code == 404
+    for address in (f"/admin/requests/{number}/approve", f"/admin/requests/{number}/reject"):
+        assert client.submit(address, reason="x").status_code == 404
+
+
+def test_pages_of_the_queue_follow_each_other_by_key(client, make, now, admin):
+    for number in range(service.PAGE + 3):
+        make.request(f"o{number:03}@tech.gov.sg", at=now - timedelta(minutes=500 - number))
+    first = client.get("/admin/requests").text
+    assert f"o{service.PAGE - 1:03}@" in first
+    assert f"o{service.PAGE:03}@" not in first
+    following = first.split('href="/admin/requests?after=')[1].split('"')[0].replace("&amp;", "&")
+    second = client.get(f"/admin/requests?after={following}").text
+    assert f"o{service.PAGE:03}@" in second
+    assert f"o{service.PAGE - 1:03}@" not in second
+    assert "Back to the oldest" in second
+
+
+@pytest.mark.parametrize("after", ["", "x", "2026-11-24_x", "_1", "2026-11-24T00:00:00_1", "2026-11-24T00:00:00+00:00_" + "9" * 30])
+def test_a_garbled_page_key_shows_the_first_page(client, make, admin, after):
+    make.request("peter@tech.gov.sg")
+    answer = client.get("/admin/requests", query_string={"after": after})
+    assert answer.status_code == 200
+
+
+def test_taking_back_an_unfinished_rejection_brings_the_row_back(client, make, admin):
+    request = make.request("peter@tech.gov.sg")
+    client.get("/admin/requests")
+    row = client.htmx("GET", f"/admin/requests/{request.id}").text
+    assert "Approve" in row
+    assert client.get(f"/admin/requests/{request.id}").location == "/admin/requests"

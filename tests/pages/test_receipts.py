@@ -1,0 +1,121 @@
+"""Where is my request? (rule 1.10)"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select
+
+from webapp.domain.lifecycle import AccountStatus, RequestKind
+from webapp.extensions import db
+from webapp.models import Account, Invitation, Mail, Request
+from webapp.services import audit, requests
+
+ADMIN = audit.SYSTEM
+
+
+def page_of(client, make, request: Request) -> str:
+    account = db.session.get_one(Account, request.account_id, populate_existing=True)
+    return client.get(f"/requests/{make.receipt_token(account)}").text
+
+
+def test_an_open_request_says_who_acts_next(client, make):
+    page = page_of(client, make, make.request("peter@tech.gov.sg", seed=True))
+    assert "peter@tech.gov.sg" in page
+    assert "Tuesday, 24 November 2026, 10:00 Singapore time" in page
+    assert "The admins for Government Technology Agency act next" in page
+    assert "An admin reviews your SEED request" in page
+
+
+def test_an_approved_request_says_by_when_to_activate(client, make, now, policy):
+    request = make.request()
+    requests.approve(request.id, ADMIN, now, policy)
+    page = page_of(client, make, request)
+    assert "accept by Thursday, 24 December 2026, 10:00 Singapore time" in page
+    assert "Send the invitation again" in page
+
+
+def test_a_rejected_request_says_why_and_offers_the_way_on(client, make, now, policy):
+    request = make.request(seed=True)
+    requests.reject(request.id, "Not an <b>officer</b>", ADMIN, now, policy)
+    page = page_of(client, make, request)
+    assert "Reason: Not an &lt;b&gt;officer&lt;/b&gt;" in page
+    assert "Sign up again" in page
+
+
+def test_an_expired_invitation_says_so_before_any_sweep(client, make, now, policy, set_now):
+    request = make.request()
+    requests.approve(request.id, ADMIN, now, policy)
+    set_now(now + timedelta(days=30, seconds=1))
+    page = page_of(client, make, request)
+    assert "The invitation has expired" in page
+    assert "Sign up again" in page
+    assert "Send the invitation again" not in page
+
+
+@pytest.mark.parametrize(
+    ("status", "says"), [(AccountStatus.ACTIVE, "You activated your TechPass"), (AccountStatus.TERMINATED, "terminated")]
+)
+def test_later_states_are_told_too(client, make, now, status, says):
+    account = make.account(status)
+    db.session.add(
+        Request(account_id=account.id, kind=RequestKind.TECHPASS, state="approved", requested_at=now, decided_at=now)
+    )
+    db.session.commit()
+    assert says in client.get(f"/requests/{make.receipt_token(account)}").text
+
+
+@pytest.mark.parametrize("seed_state", ["approved", "rejected"])
+def test_the_seed_decision_is_told(client, make, now, policy, seed_state):
+    request = make.request(seed=True)
+    requests.approve(request.id, ADMIN, now, policy)
+    seed = db.session.scalars(select(Request).filter_by(kind="seed")).one()
+    if seed_state == "approved":
+        requests.approve(seed.id, ADMIN, now, policy)
+    else:
+        requests.reject(seed.id, "Not needed", ADMIN, now, policy)
+    page = page_of(client, make, request)
+    assert ("SEED was approved" if seed_state == "approved" else "Reason: Not needed") in page
+
+
+def test_the_invitation_is_sent_again_once_a_day_with_the_deadline_kept(client, make, now, policy, set_now):
+    request = make.request()
+    requests.approve(request.id, ADMIN, now, policy)
+    account = db.session.get_one(Account, request.account_id)
+    address = f"/requests/{make.receipt_token(account)}"
+    deadline = db.session.scalars(select(Invitation)).one().expires_at
+
+    client.get(address)
+    assert "sent a new invitation" in client.get(client.submit(f"{address}/resend").location).text
+    assert "already sent it again" in client.get(client.submit(f"{address}/resend").location).text
+    assert db.session.scalar(select(func.count()).select_from(Mail)) == 2
+
+    set_now(now + timedelta(days=1))
+    client.get(address)
+    client.submit(f"{address}/resend")
+    rows = db.session.scalars(select(Invitation).order_by(Invitation.id)).all()
+    assert [row.state for row in rows] == ["replaced", "replaced", "live"]
+    assert {row.expires_at for row in rows} == {deadline}
+
+
+def test_there_is_nothing_to_resend_before_approval(client, make):
+    request = make.request()
+    account = db.session.get_one(Account, request.account_id)
+    make.account(email="other@tech.gov.sg")
+    client.get("/sign-up")
+    answer = client.submit(f"/requests/{make.receipt_token(account)}/resend")
+    assert "Nothing was sent" in client.get(answer.location).text
+    assert db.session.scalar(select(func.count()).select_from(Mail)) == 0
+
+
+@pytest.mark.parametrize("token", ["x", "x" * 43, "%00", "x" * 5000, "..%2f"])
+def test_an_unknown_receipt_is_no_page(client, token):
+    assert client.get(f"/requests/{token}").status_code in (400, 404)
+    client.get("/sign-up")
+    assert client.submit(f"/requests/{token}/resend").status_code in (400, 404)
+
+
+def test_a_deleted_persons_receipt_is_gone(client, make):
+    account = make.account(AccountStatus.DELETED)
+    assert client.get(f"/requests/{make.receipt_token(account)}").status_code == 404
