@@ -1,0 +1,41 @@
+"""The floor of the web benchmarks: a bare Flask app that renders a page of 60 lines, and inserts one row on a POST."""
+
+from __future__ import annotations
+
+import os
+
+from flask import Flask, render_template_string, request
+from flask_sqlalchemy import SQLAlchemy
+
+PAGE = (
+    "<!DOCTYPE html>\n<html lang='en'><head><title>{{ title }}</title></head><body>\n"
+    + "\n".join(f"<p>Line {number} of {{{{ title }}}}</p>" for number in range(58))
+    + "\n</body></html>"
+)
+
+app = Flask(__name__)
+app.config["SQLALCHEMY_DATABASE_URI"] = os.environ["DATABASE_URL"]
+db = SQLAlchemy(app)
+
+
+class Row(db.Model):  # type: ignore[name-defined]
+    __tablename__ = "bare_row"
+    id = db.Column(db.Integer, primary_key=True)
+    email = db.Column(db.String(113))
+
+
+@app.get("/")
+def page() -> str:
+    return render_template_string(PAGE, title="Bare")
+
+
+@app.post("/")
+def insert() -> str:
+    db.session.add(Row(email=request.form["email"]))
+    db.session.commit()
+    return render_template_string(PAGE, title="Bare")
+
+
+with app.app_context():
+    db.create_all()
+
