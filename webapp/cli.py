@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 import click
 from flask import Flask, current_app
 from flask.cli import AppGroup
@@ -9,8 +11,11 @@ from flask_migrate import upgrade
 
 from webapp import clock
 from webapp.domain.addresses import AddressError
-from webapp.services import admins
+from webapp.services import admins, sweep
 from webapp.services.errors import SignUpRefused
+
+NAMES_SHOWN = 20
+"""Of each kind, in `sweep --dry-run`."""
 
 admin = AppGroup("admin", help="Admins of the portal.")
 
@@ -18,6 +23,7 @@ admin = AppGroup("admin", help="Admins of the portal.")
 def init_app(app: Flask) -> None:
     app.cli.add_command(admin)
     app.cli.add_command(prepare)
+    app.cli.add_command(run_sweep)
 
 
 @admin.command("create")
@@ -46,3 +52,28 @@ def prepare() -> None:
         click.echo(f"First admin: {email}. Set up the account at {link}")
     else:
         click.echo(f"Admin: sign in as {email}. The code arrives in /dev/inbox.")
+
+
+@click.command("sweep")
+@click.option("--dry-run", is_flag=True, help="Only print what would happen to whom. Changes nothing.")
+@click.option("--all", "show_all", is_flag=True, help="With --dry-run: every name, not the first few of each kind.")
+@click.option("--confirm", is_flag=True, help="Go on with a sweep that stopped because it is far larger than usual.")
+def run_sweep(dry_run: bool, show_all: bool, confirm: bool) -> None:
+    """Do now what falls due by the clock: expiry, reminders, inactivity, deletion. Cron does it every minute."""
+    now, policy = clock.now(), current_app.config["POLICY"]
+    if dry_run:
+        for what, planned in groupby(sweep.plan(now, policy), key=lambda item: item.what):
+            click.echo(f"{what}:")
+            count = 0
+            for count, item in enumerate(planned, 1):
+                if show_all or count <= NAMES_SHOWN:
+                    click.echo(f"  {item.email}")
+            click.echo(f"  {count} in all")
+        return
+    summary = sweep.sweep(now, policy, confirmed=confirm)
+    for what, count in summary.done.items():
+        click.echo(f"{what}: {count}")
+    for part, count in summary.held.items():
+        click.echo(f"{part}: held. It would end {count} accounts or more. See --dry-run, then use --confirm.")
+    if summary.failed:
+        raise click.ClickException(f"These parts failed; the log says why: {', '.join(summary.failed)}")

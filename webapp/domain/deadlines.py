@@ -56,6 +56,8 @@ class Inactivity:
     step: InactivityStep | None
     next_check: datetime
     day: int
+    acts_at: datetime
+    """When it comes to disabling or terminating: the deadline that reminders name."""
 
 
 def inactivity(
@@ -77,11 +79,12 @@ def inactivity(
         act_from = remind_from + (policy.inactive_terminate_days - policy.disabled_remind_days) * DAY
         act, after_act = InactivityStep.TERMINATE, now
     quiet_until = changed_at + policy.recent_change_days * DAY
+    acts_at = max(act_from, quiet_until)
     if now < max(remind_from, quiet_until):
-        return Inactivity(None, max(remind_from, quiet_until), day)
+        return Inactivity(None, max(remind_from, quiet_until), day, acts_at)
     if now >= act_from:
-        return Inactivity(act, max(after_act, now), day)
-    return Inactivity(InactivityStep.REMIND, min(idle_since + (day + 1) * DAY, act_from), day)
+        return Inactivity(act, max(after_act, now), day, acts_at)
+    return Inactivity(InactivityStep.REMIND, min(idle_since + (day + 1) * DAY, acts_at), day, acts_at)
 
 
 def idle_since_on_enabling(now: datetime, policy: Policy) -> datetime:

@@ -41,6 +41,7 @@ class Policy:
     session_idle_minutes: int = 30
     session_hours: int = 12
     onboarding_minutes: int = 60
+    sweep_limit: int = 2000  # A sweep that would end more accounts than this stops and asks.
 
     def __post_init__(self) -> None:
         for field in fields(self):

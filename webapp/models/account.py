@@ -56,8 +56,9 @@ class Account(Model):
         Index("uq_account_live_email", "email_folded", unique=True, **where(_LIVE)),
         Index("ix_account_email", "email_folded"),
         Index("ix_account_inactivity", "inactivity_due_at", **where(text("inactivity_due_at IS NOT NULL"))),
-        Index("ix_account_expired", "expired_at", **where(text("status = 'pending' AND expired_at IS NOT NULL"))),
-        Index("ix_account_purge", "purge_at", **where(text("purge_at IS NOT NULL"))),
+        Index("ix_account_expired", "id", **where(text("status = 'pending' AND expired_at IS NOT NULL"))),
+        Index("ix_account_admin", "id", **where(text("role = 'admin'"))),
+        Index("ix_account_purge", "purge_at", "id", **where(text("purge_at IS NOT NULL"))),
     )
 
     @property

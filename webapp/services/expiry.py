@@ -1,51 +1,252 @@
-"""The end of what was not activated in time: the notice first, then termination (rule 3.4)."""
+"""The end of what was not activated in time: the notice first, then termination (rule 3.4).
+
+Time limits hold without the sweep; what is here only writes down what is so already (promise 5).
+"""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import current_app
-from sqlalchemy import update
+from sqlalchemy import String, and_, case, delete, literal, or_, select, update
+from sqlalchemy import cast as sql_cast
 
 from webapp import emails
-from webapp.domain.lifecycle import AccountStatus, InvitationKind, InvitationState, check_account_transition
+from webapp.domain.lifecycle import (
+    ACCOUNT_TRANSITIONS,
+    AccountStatus,
+    InvitationKind,
+    InvitationState,
+    MailState,
+    RequestState,
+    SeedStatus,
+    check_account_transition,
+)
 from webapp.extensions import db
-from webapp.models import Account, Invitation
+from webapp.models import Account, BrowserSession, Invitation, Mail, Request, SessionKind
+from webapp.models.base import insert_new
 from webapp.services import audit, outbox
 from webapp.services.invitations import live_invitation, state_at
+from webapp.services.sets import CHUNK, among, execute, record_each
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
+
+    from sqlalchemy import Select
+
+REASON = "not activated in time"
+SEED_CLOSED = "The TechPass account was terminated."
+
+_TERMINABLE = [old for old, following in ACCOUNT_TRANSITIONS.items() if AccountStatus.TERMINATED in following]
+_NOTICES = (emails.TERMINATED, "terminated_for_inactivity")
+"""The mails that a terminated person still gets."""
 
 
 def end_if_overdue(account: Account, now: datetime) -> bool:
-    """Terminate a pending account whose invitation has run out though the sweep has not come yet; whether it did so.
+    """Terminate a pending account whose invitation has run out though the sweep has not come yet; whether it ended.
 
     The notice stands in the outbox before anything else, as it does in the sweep. No commit.
     """
+    if _is_overdue(account, now):
+        # The sweep may be at it, or the last step of the onboarding: what holds once the row is ours decides.
+        db.session.refresh(account, with_for_update={"key_share": True})
+        if _is_overdue(account, now):
+            outbox.post(emails.terminated(account, now))
+            terminate(account, now)
+            audit.record("account.terminated", account.id, audit.SYSTEM, now, reason=REASON)
+    return account.status is AccountStatus.TERMINATED
+
+
+def _is_overdue(account: Account, now: datetime) -> bool:
     if account.status is not AccountStatus.PENDING:
         return False
     live = live_invitation(account.id, InvitationKind.TECHPASS)
-    if live is not None and state_at(live, now) is InvitationState.LIVE:
-        return False
-    outbox.post(emails.terminated(account, now))
-    terminate(account, now)
-    audit.record("account.terminated", account.id, audit.SYSTEM, now, reason="not activated in time")
-    return True
+    return live is None or state_at(live, now) is not InvitationState.LIVE
 
 
 def terminate(account: Account, now: datetime) -> None:
-    """End an account: its links and what was still to be mailed to it end with it. No audit row, no commit."""
+    """End an account, and with it its links, its sessions and what was still to be mailed. No audit row, no commit."""
     check_account_transition(account.status, AccountStatus.TERMINATED)
-    account.status = AccountStatus.TERMINATED
-    account.status_at = now
-    account.inactivity_due_at = None
-    account.purge_at = now + timedelta(days=current_app.config["POLICY"].purge_after_days)
-    db.session.execute(
+    db.session.flush()
+    terminate_each([account.id], now)
+    db.session.refresh(account)
+
+
+def terminate_each(ids: Sequence[int], now: datetime) -> None:
+    """`terminate` for many accounts, of which the caller holds the rows. No audit rows, no commit."""
+    policy = current_app.config["POLICY"]
+    lost = {SeedStatus.REQUESTED: SeedStatus.WITHDRAWN, SeedStatus.INVITED: SeedStatus.EXPIRED}
+    seed = Account.seed_status
+    execute(
+        update(Account)
+        .where(among(Account.id, ids), Account.status.in_(_TERMINABLE))
+        .values(
+            status=AccountStatus.TERMINATED,
+            status_at=now,
+            inactivity_due_at=None,
+            purge_at=now + timedelta(days=policy.purge_after_days),
+            seed_status=case(
+                *((seed == old, literal(new, Account.__table__.c.seed_status.type)) for old, new in lost.items()),
+                else_=seed,
+            ),
+            seed_status_at=case((seed.in_(lost), now), else_=Account.seed_status_at),
+        )
+    )
+    execute(
         update(Invitation)
-        .where(Invitation.account_id == account.id, Invitation.state == InvitationState.LIVE)
+        .where(among(Invitation.account_id, ids), Invitation.state == InvitationState.LIVE)
         .values(state=InvitationState.EXPIRED, ended_at=now)
     )
-    outbox.cancel(account.id, keep=(emails.TERMINATED, "terminated_for_inactivity"))
-    db.session.flush()
+    # What is left to decide is SEED, which nobody can approve any more (rule 4.4).
+    execute(
+        update(Request)
+        .where(among(Request.account_id, ids), Request.state == RequestState.OPEN)
+        .values(state=RequestState.REJECTED, decided_at=now, reason=SEED_CLOSED)
+    )
+    execute(delete(BrowserSession).where(among(BrowserSession.account_id, ids)))
+    _cancel_mails(ids)
+
+
+def _cancel_mails(ids: Sequence[int]) -> None:
+    """`outbox.cancel` for many: nothing but the notice reaches somebody whose time is up."""
+    execute(
+        update(Mail)
+        .where(among(Mail.account_id, ids), Mail.state == MailState.QUEUED, Mail.kind.not_in(_NOTICES))
+        .values(state=MailState.CANCELLED)
+    )
+
+
+# The sweep, step 1: what has run out is marked, and the notices are written.
+
+
+def overdue(now: datetime) -> Select[*tuple[Any, ...]]:
+    """Live links past their time, with whose they are, oldest first."""
+    return (
+        select(Invitation.id, Invitation.kind, Account.id.label("account_id"))
+        .add_columns(Account.status, Account.seed_status, Account.email)
+        .join(Account, Account.id == Invitation.account_id)
+        .where(Invitation.state == InvitationState.LIVE, Invitation.expires_at < now)
+        .order_by(Invitation.expires_at)
+    )
+
+
+def overdue_accounts(now: datetime) -> Select[*tuple[Any, ...]]:
+    """Those of `overdue` that cost somebody the account."""
+    return overdue(now).where(Invitation.kind == InvitationKind.TECHPASS, Account.status == AccountStatus.PENDING)
+
+
+def overdue_seed(now: datetime) -> Select[*tuple[Any, ...]]:
+    """Those of `overdue` that let somebody's SEED expire (rule 4.3)."""
+    return overdue(now).where(Invitation.kind == InvitationKind.SEED, Account.seed_status == SeedStatus.INVITED)
+
+
+def expire(now: datetime) -> tuple[int, int]:
+    """Mark what has run out and write the notices of termination; how many accounts, and how many people's SEED.
+
+    Commits chunk by chunk: it may be killed at any time, run twice, and run beside another.
+    """
+    accounts = seeds = 0
+    while True:
+        rows = db.session.execute(
+            overdue(now).limit(CHUNK).with_for_update(of=(Invitation, Account), skip_locked=True, key_share=True)
+        ).all()
+        if not rows:
+            db.session.rollback()
+            return accounts, seeds
+        pending = [
+            row.account_id
+            for row in rows
+            if row.kind is InvitationKind.TECHPASS and row.status is AccountStatus.PENDING
+        ]
+        seed = [
+            row.account_id for row in rows if row.kind is InvitationKind.SEED and row.seed_status is SeedStatus.INVITED
+        ]
+        execute(
+            update(Invitation)
+            .where(among(Invitation.id, [row.id for row in rows]), Invitation.state == InvitationState.LIVE)
+            .values(state=InvitationState.EXPIRED, ended_at=now)
+        )
+        if pending:
+            _give_notice(pending, now)
+        if seed:
+            _expire_seed(seed, now)
+        db.session.commit()
+        accounts += len(pending)
+        seeds += len(seed)
+
+
+def _give_notice(ids: Sequence[int], now: datetime) -> None:
+    execute(update(Account).where(among(Account.id, ids)).values(expired_at=now))
+    execute(
+        delete(BrowserSession).where(
+            among(BrowserSession.account_id, ids), BrowserSession.kind == SessionKind.ONBOARDING
+        )
+    )
+    _cancel_mails(ids)
+    # The same rows as `emails.terminated` makes.
+    column = Mail.__table__.c
+    row = {
+        "key": literal(f"{emails.TERMINATED}:") + sql_cast(Account.id, String),
+        "kind": literal(emails.TERMINATED),
+        "account_id": Account.id,
+        "recipient": Account.email,
+        "context": literal({}, column.context.type),
+        "urgent": literal(False),
+        "state": literal(MailState.QUEUED, column.state.type),
+        "created_at": literal(now, column.created_at.type),
+        "due_at": literal(now, column.due_at.type),
+        "tries": literal(0),
+        "last_answer": literal(""),
+    }
+    execute(insert_new(Mail).from_select(list(row), select(*row.values()).where(among(Account.id, ids))))
+    outbox.wake()
+
+
+def _expire_seed(ids: Sequence[int], now: datetime) -> None:
+    execute(update(Account).where(among(Account.id, ids)).values(seed_status=SeedStatus.EXPIRED, seed_status_at=now))
+    record_each("seed.expired", ids, now)
+
+
+# The sweep, step 2: who has had the notice, or cannot be reached, is terminated.
+
+
+def notified() -> Select[*tuple[Any, ...]]:
+    """Accounts that have run out and whose notice does not wait to be sent any more, with what became of it."""
+    return (
+        select(Account.id, Account.email, Mail.state)
+        .outerjoin(Mail, and_(Mail.account_id == Account.id, Mail.kind == emails.TERMINATED))
+        .where(
+            Account.status == AccountStatus.PENDING,
+            Account.expired_at.is_not(None),
+            or_(Mail.state.is_(None), Mail.state != MailState.QUEUED),
+        )
+        .order_by(Account.id)
+    )
+
+
+def terminate_notified(now: datetime) -> int:
+    """Terminate who has had the notice; how many it was. Commits chunk by chunk, like `expire`.
+
+    Where the notice failed the account ends all the same, and the audit trail says so (rule 3.4).
+    """
+    count = last = 0
+    while True:
+        rows = db.session.execute(
+            notified()
+            .where(Account.id > last)
+            .limit(CHUNK)
+            .with_for_update(of=Account, skip_locked=True, key_share=True)
+        ).all()
+        if not rows:
+            db.session.rollback()
+            return count
+        terminate_each([row.id for row in rows], now)
+        reached = [row.id for row in rows if row.state is MailState.SENT]
+        missed = [row.id for row in rows if row.state is not MailState.SENT]
+        record_each("account.terminated", reached, now, reason=REASON)
+        record_each("account.terminated", missed, now, reason=REASON, notice="failed")
+        db.session.commit()
+        count += len(rows)
+        last = rows[-1].id

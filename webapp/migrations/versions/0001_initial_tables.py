@@ -166,7 +166,7 @@ def upgrade() -> None:
         batch_op.create_index("ix_account_email", ["email_folded"], unique=False)
         batch_op.create_index(
             "ix_account_expired",
-            ["expired_at"],
+            ["id"],
             unique=False,
             sqlite_where=sa.text("status = 'pending' AND expired_at IS NOT NULL"),
             postgresql_where=sa.text("status = 'pending' AND expired_at IS NOT NULL"),
@@ -179,8 +179,15 @@ def upgrade() -> None:
             postgresql_where=sa.text("inactivity_due_at IS NOT NULL"),
         )
         batch_op.create_index(
+            "ix_account_admin",
+            ["id"],
+            unique=False,
+            sqlite_where=sa.text("role = 'admin'"),
+            postgresql_where=sa.text("role = 'admin'"),
+        )
+        batch_op.create_index(
             "ix_account_purge",
-            ["purge_at"],
+            ["purge_at", "id"],
             unique=False,
             sqlite_where=sa.text("purge_at IS NOT NULL"),
             postgresql_where=sa.text("purge_at IS NOT NULL"),

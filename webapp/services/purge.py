@@ -1,0 +1,120 @@
+"""Forgetting: personal data some days after an account has ended (rule 3.5), and what was only of use for a while."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, String, delete, exists, literal, null, or_, select, tuple_, update
+from sqlalchemy import cast as sql_cast
+
+from webapp.domain.lifecycle import ACCOUNT_TRANSITIONS, AccountStatus, MailState
+from webapp.extensions import db
+from webapp.models import (
+    Account,
+    AgreementAcceptance,
+    AuditEvent,
+    Authenticator,
+    BrowserSession,
+    Invitation,
+    LogInAttempt,
+    Mail,
+    RecoveryCode,
+    Request,
+    UsedSolution,
+    WrongCode,
+)
+from webapp.services.sets import CHUNK, among, execute, record_each
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Select
+
+_DELETABLE = [old for old, following in ACCOUNT_TRANSITIONS.items() if AccountStatus.DELETED in following]
+_KEPT_AFTER_END = timedelta(days=1)
+"""Tries to log in and wrong codes are counted over a day (L3)."""
+
+
+def due(now: datetime) -> Select[*tuple[Any, ...]]:
+    """Ended accounts whose data are to be forgotten, but for those with a mail on its way: it leaves or fails first."""
+    on_its_way = exists().where(Mail.account_id == Account.id, Mail.state == MailState.QUEUED)
+    return (
+        select(Account.id, Account.email, Account.purge_at)
+        .where(Account.purge_at <= now, Account.status.in_(_DELETABLE), ~on_its_way)
+        .order_by(Account.purge_at, Account.id)
+    )
+
+
+def purge(now: datetime) -> int:
+    """Delete the personal data that are due; how many people's. Commits chunk by chunk."""
+    count = 0
+    after: ColumnElement[bool] | None = None
+    while True:
+        query = due(now).limit(CHUNK)
+        if after is not None:
+            query = query.where(after)
+        rows = db.session.execute(query.with_for_update(of=Account, skip_locked=True, key_share=False)).all()
+        if not rows:
+            db.session.rollback()
+            return count
+        _forget([row.id for row in rows], now)
+        db.session.commit()
+        count += len(rows)
+        after = tuple_(Account.purge_at, Account.id) > (rows[-1].purge_at, rows[-1].id)
+
+
+def _forget(ids: Sequence[int], now: datetime) -> None:
+    """What names the person, or could be traced to them, goes; the account's number stays as the pseudonym."""
+    pseudonym = literal("deleted-") + sql_cast(Account.id, String)
+    execute(
+        update(Account)
+        .where(among(Account.id, ids))
+        .values(
+            status=AccountStatus.DELETED,
+            status_at=now,
+            email=pseudonym,
+            email_folded=pseudonym,
+            purge_at=None,
+            inactivity_due_at=None,
+            receipt_nonce=None,
+            receipt_hash=None,
+            recovery_nonce=None,
+        )
+    )
+    for table in (BrowserSession, Mail, Authenticator, RecoveryCode, LogInAttempt, WrongCode):
+        execute(delete(table).where(among(table.account_id, ids)))
+    # The hash stays, so that an old link can still say that it has ended (rule 3.7); the token cannot be made again.
+    execute(update(Invitation).where(among(Invitation.account_id, ids)).values(nonce=""))
+    execute(update(Request).where(among(Request.account_id, ids)).values(reason=""))
+    execute(update(AgreementAcceptance).where(among(AgreementAcceptance.account_id, ids)).values(peer=""))
+    execute(
+        update(AuditEvent)
+        .where(
+            or_(among(AuditEvent.account_id, ids), among(AuditEvent.actor_id, ids)),
+            AuditEvent.peer.is_not(None),
+        )
+        .values(peer=null())
+    )
+    record_each("account.deleted", ids, now)
+
+
+def tidy(now: datetime) -> int:
+    """Delete sessions, used robot checks, tries to log in and wrong codes that have had their time; how many rows."""
+    count = 0
+    for table, condition in (
+        (BrowserSession, BrowserSession.expires_at <= now),
+        (UsedSolution, UsedSolution.expires_at <= now),
+        (LogInAttempt, LogInAttempt.expires_at <= now - _KEPT_AFTER_END),
+        (WrongCode, WrongCode.at <= now - _KEPT_AFTER_END),
+    ):
+        (key,) = table.__table__.primary_key.columns  # type: ignore[attr-defined]
+        while True:
+            some = select(key).where(condition).limit(CHUNK).with_for_update(skip_locked=True)
+            gone = execute(delete(table).where(key.in_(some)))
+            db.session.commit()
+            count += gone
+            if gone < CHUNK:
+                break
+    return count

@@ -1,0 +1,63 @@
+"""Statements over thousands of accounts at once, for the sweeps: the database does the work, rows stay there.
+
+Two sweeps at once must neither do a thing twice nor wait for each other. So each chunk is one short transaction that
+first locks what it takes, passing over what others hold: the account's row, then the rows that belong to it. Whoever
+changes an account's invitations, mails or sessions locks in the same order, which rules out deadlocks.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import BigInteger, any_, func, insert, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from webapp.extensions import db
+from webapp.models import Account, Actor, AuditEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import ColumnElement, CursorResult, Select, UpdateBase
+    from sqlalchemy.orm import InstrumentedAttribute
+
+CHUNK = 5000
+"""Accounts in one transaction: 0.1 to 0.3 seconds on PostgreSQL, during which only their own rows are locked."""
+
+
+def among(column: InstrumentedAttribute[Any], ids: Sequence[int]) -> ColumnElement[bool]:
+    """``column IN ids`` with the ids as one parameter, however many: IN with thousands of them takes long to parse."""
+    if db.session.get_bind().dialect.name == "postgresql":
+        return column == any_(literal(list(ids), ARRAY(BigInteger)))
+    values = func.json_each(json.dumps(list(ids))).table_valued("value")
+    return column.in_(select(values.c.value))
+
+
+def execute(statement: UpdateBase) -> int:
+    """Run one statement over many rows and give their number. Objects in the session do not learn of it."""
+    done: CursorResult[Any] = db.session.execute(  # type: ignore[assignment]
+        statement, execution_options={"synchronize_session": False}
+    )
+    return done.rowcount
+
+
+def count_up_to(query: Select[*tuple[Any, ...]], limit: int) -> int:
+    """How many rows ``query`` has, counted no further than ``limit``."""
+    return db.session.scalar(select(func.count()).select_from(query.limit(limit).subquery())) or 0
+
+
+def record_each(action: str, ids: Sequence[int], now: datetime, **detail: Any) -> None:
+    """What `audit.record` does for the system, for each of the accounts ``ids``. No commit."""
+    if not ids:
+        return
+    columns = AuditEvent.__table__.c
+    row = {
+        "at": literal(now, columns.at.type),
+        "action": literal(action),
+        "account_id": Account.id,
+        "actor": literal(Actor.SYSTEM, columns.actor.type),
+        "detail": literal(detail, columns.detail.type),
+    }
+    execute(insert(AuditEvent).from_select(list(row), select(*row.values()).where(among(Account.id, ids))))

@@ -1,0 +1,136 @@
+"""The sweep: everything that falls due by the clock alone, in one order. Safe to run twice, at once, or after days."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from sqlalchemy import Select, select
+
+from webapp.domain.deadlines import InactivityStep
+from webapp.extensions import db
+from webapp.models import Account, AuditEvent
+from webapp.services import audit, expiry, inactivity, purge, reminders
+from webapp.services.sets import count_up_to
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from webapp.domain.policy import Policy
+
+log = structlog.get_logger()
+
+HELD = "sweep.held"
+
+
+@dataclass
+class Summary:
+    """How many of each a sweep has done, and which parts it did not dare to begin."""
+
+    done: dict[str, int] = field(default_factory=dict)
+    held: dict[str, int] = field(default_factory=dict)
+    """Part to how many accounts it would end, counted to one more than the limit."""
+    failed: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Part:
+    name: str
+    run: Callable[[], dict[str, int]]
+    ends: Select[*tuple[Any, ...]] | None = None
+    """The accounts that it would end for good: with more than the limit of them, it asks first."""
+
+
+def sweep(now: datetime, policy: Policy, *, confirmed: bool = False) -> Summary:
+    """Run all parts. One that would end far more accounts than usual stops and asks (promise 9), unless ``confirmed``.
+
+    A part that fails is logged, named in the summary and does not keep the others from running.
+    """
+    summary = Summary()
+    for part in _parts(now, policy):
+        try:
+            if part.ends is not None and not confirmed:
+                count = count_up_to(part.ends, policy.sweep_limit + 1)
+                if count > policy.sweep_limit:
+                    summary.held[part.name] = count
+                    _hold(part.name, now, policy)
+                    continue
+            db.session.rollback()
+            summary.done |= part.run()
+        except Exception:
+            db.session.rollback()
+            log.exception("a part of the sweep failed", part=part.name)
+            summary.failed.append(part.name)
+    if any(summary.done.values()):
+        log.info("swept", **{name: count for name, count in summary.done.items() if count})
+    return summary
+
+
+def _parts(now: datetime, policy: Policy) -> list[_Part]:
+    def expire() -> dict[str, int]:
+        accounts, seeds = expiry.expire(now)
+        return {"expired": accounts, "seed_expired": seeds}
+
+    def look_after() -> dict[str, int]:
+        done = inactivity.look_after(now, policy)
+        return {
+            "inactivity_reminded": done[InactivityStep.REMIND],
+            "disabled": done[InactivityStep.DISABLE],
+            "terminated_for_inactivity": done[InactivityStep.TERMINATE],
+        }
+
+    return [
+        # Not held: who is terminated here has had the notice, which `expire` wrote.
+        _Part("termination", lambda: {"terminated": expiry.terminate_notified(now)}),
+        _Part("expiry", expire, expiry.overdue_accounts(now)),
+        # After expiry, so that nobody is reminded of what has just ended.
+        _Part("reminders", lambda: {"reminded": reminders.remind(now)}),
+        _Part("inactivity", look_after, inactivity.ending(now, policy)),
+        _Part("deletion", lambda: {"deleted": purge.purge(now)}, purge.due(now)),
+        _Part("tidying", lambda: {"tidied": purge.tidy(now)}),
+    ]
+
+
+def _hold(name: str, now: datetime, policy: Policy) -> None:
+    """Tell the operator, in the log each time and in the audit trail once a day."""
+    log.error("sweep held: far more than usual; look with `sweep --dry-run`, go on with `sweep --confirm`", part=name)
+    told = db.session.scalars(
+        select(AuditEvent.detail).where(AuditEvent.action == HELD, AuditEvent.at > now - timedelta(days=1))
+    ).all()
+    if not any(detail.get("part") == name for detail in told):
+        audit.record(HELD, None, audit.SYSTEM, now, part=name, limit=policy.sweep_limit)
+    db.session.commit()
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a sweep would do to one account; ``what`` is its name in `Summary.done`."""
+
+    what: str
+    email: str
+
+
+def plan(now: datetime, policy: Policy) -> Iterator[Planned]:
+    """What `sweep` would do now, part by part; it changes nothing. Rows are read as they are asked for."""
+    for what, query in (
+        ("terminated", expiry.notified()),
+        ("expired", expiry.overdue_accounts(now)),
+        ("seed_expired", expiry.overdue_seed(now)),
+        ("reminded", reminders.due(now).with_only_columns(Account.email)),
+    ):
+        for row in db.session.execute(query.execution_options(yield_per=1000)):
+            yield Planned(what, row.email)
+    names = {
+        InactivityStep.REMIND: "inactivity_reminded",
+        InactivityStep.DISABLE: "disabled",
+        InactivityStep.TERMINATE: "terminated_for_inactivity",
+    }
+    accounts = db.session.scalars(inactivity.due(now).execution_options(yield_per=1000, populate_existing=True))
+    for account, found in inactivity.decisions(accounts, now, policy, inactivity.count_active_admins()):
+        if found.step is not None:
+            yield Planned(names[found.step], account.email)
+    for row in db.session.execute(purge.due(now).execution_options(yield_per=1000)):
+        yield Planned("deleted", row.email)
