@@ -10,6 +10,7 @@ from werkzeug.local import LocalProxy
 
 from webapp import clock
 from webapp.htmx import go_to
+from webapp.limiter import peer_address
 from webapp.models import BrowserSession, SessionKind
 from webapp.services.audit import By
 from webapp.services.sessions import find_session
@@ -93,18 +94,14 @@ def forget() -> None:
     g.pop("browser_session", None)
 
 
-def peer() -> str:
-    """The client's address, by the configured count of proxies."""
-    return request.remote_addr or "unknown"
-
-
 def by() -> By:
     """Who is acting in this request, for the record."""
     found = _load()
-    return By.person(found.account, peer()) if found is not None else By.visitor(peer())
+    return By.person(found.account, peer_address()) if found is not None else By.visitor(peer_address())
 
 
 def _guard() -> ResponseReturnValue | None:
+    g.pop("browser_session", None)  # What an earlier request found counts for nothing, wherever they share a context.
     if request.endpoint is None:
         return None  # No such page, or not by this method: the error page follows.
     audience = audience_of(current_app, request.endpoint)
@@ -116,6 +113,8 @@ def _guard() -> ResponseReturnValue | None:
         case Audience.DEVELOPMENT if current_app.config["SETTINGS"].is_development:
             return None
         case Audience.ONBOARDING:
+            if signed_in:
+                return go_to(url_for("onboarding.done"))
             if not onboarding:
                 flash("Your onboarding session has ended. Open the link in your email again to go on.", "info")
                 return go_to(url_for("home.index"))

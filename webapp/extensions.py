@@ -5,13 +5,14 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
-from flask_limiter import Limiter
 from flask_mail import Mail
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
 from sqlalchemy import Engine, MetaData, event
 from sqlalchemy.orm import DeclarativeBase
+
+from webapp.limiter import Limiter
 
 
 class Base(DeclarativeBase):
@@ -28,13 +29,6 @@ class Base(DeclarativeBase):
     )
 
 
-def client_address() -> str:
-    """The peer that limits and the audit trail count: the client's, proxies trusted by exact count."""
-    from flask import request
-
-    return request.remote_addr or "unknown"
-
-
 # Committed objects keep their values: a page is rendered from them after its use-case has committed.
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
 if TYPE_CHECKING:
@@ -44,7 +38,7 @@ else:
 migrate = Migrate()
 csrf = CSRFProtect()
 mail = Mail()
-limiter = Limiter(key_func=client_address)
+limiter = Limiter()
 
 
 @event.listens_for(Engine, "connect")

@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Request, Response, abort, request
+from flask import Flask, Response, abort, request
+from werkzeug.datastructures import MultiDict
 from werkzeug.routing import IntegerConverter
 
 from webapp.domain.tokens import derive_key
@@ -28,6 +29,8 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    # Nothing that depends on a person is kept by browsers: Back after log-out shows nothing private.
+    "Cache-Control": "no-store",
 }
 
 
@@ -67,11 +70,6 @@ def flask_config(settings: Settings) -> dict[str, Any]:
         "MAIL_DEFAULT_SENDER": settings.mail_default_sender,
         "MAIL_SUPPRESS_SEND": False,
         **development_mail,
-        "RATELIMIT_STORAGE_URI": settings.redis_url.replace("unix://", "redis+unix://", 1),
-        "RATELIMIT_STORAGE_OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 1.0},
-        "RATELIMIT_STRATEGY": "fixed-window",
-        "RATELIMIT_IN_MEMORY_FALLBACK_ENABLED": True,
-        "RATELIMIT_HEADERS_ENABLED": False,
     }
 
 
@@ -93,7 +91,7 @@ def init_app(app: Flask) -> None:
     def _mark_static_files(endpoint: str, values: dict[str, Any]) -> None:
         # Marked by its content, a file under static/ may be cached for a year.
         if endpoint == "static":
-            values["v"] = _content_mark(Path(app.static_folder or "") / values["filename"])
+            values["v"] = _content_mark(f"{app.static_folder}/{values['filename']}")
 
     if settings.is_https:
 
@@ -104,25 +102,22 @@ def init_app(app: Flask) -> None:
 
 
 @cache
-def _content_mark(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:10]
+def _content_mark(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:10]
 
 
 def _refuse_nul() -> None:
     """No field, argument or address means a NUL, and PostgreSQL takes none (S5)."""
-    if "\x00" in request.path or _has_nul(request):
+    if "\x00" in request.path or (request.query_string and _has_nul(request.args)) or _has_nul(request.form):
         abort(400)
 
 
-def _has_nul(given: Request) -> bool:
-    values = [*given.args.items(multi=True), *given.form.items(multi=True)]
-    return any("\x00" in name or "\x00" in value for name, value in values)
+def _has_nul(given: MultiDict[str, str]) -> bool:
+    return any("\x00" in name or "\x00" in value for name, value in given.items(multi=True))
 
 
 def _add_headers(response: Response) -> Response:
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
-    # Nothing that depends on a person is kept by browsers: Back after log-out shows nothing private.
-    response.headers.setdefault("Cache-Control", "no-store")
-    response.vary.update(("HX-Request", "Cookie"))
+    # What a view has set itself stays: a page of its own policy, a file that may be kept.
+    response.headers.extend({name: value for name, value in _HEADERS.items() if name not in response.headers})
+    response.headers.add("Vary", "HX-Request")
     return response

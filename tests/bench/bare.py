@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-from flask import Flask, render_template_string, request
+from flask import Flask, render_template, request
 from flask_sqlalchemy import SQLAlchemy
+from jinja2 import DictLoader
 
 PAGE = (
     "<!DOCTYPE html>\n<html lang='en'><head><title>{{ title }}</title></head><body>\n"
@@ -14,6 +15,7 @@ PAGE = (
 )
 
 app = Flask(__name__)
+app.jinja_loader = DictLoader({"page.html": PAGE})
 app.config["SQLALCHEMY_DATABASE_URI"] = os.environ["DATABASE_URL"]
 db = SQLAlchemy(app)
 
@@ -26,16 +28,15 @@ class Row(db.Model):  # type: ignore[name-defined]
 
 @app.get("/")
 def page() -> str:
-    return render_template_string(PAGE, title="Bare")
+    return render_template("page.html", title="Bare")
 
 
 @app.post("/")
 def insert() -> str:
     db.session.add(Row(email=request.form["email"]))
     db.session.commit()
-    return render_template_string(PAGE, title="Bare")
+    return render_template("page.html", title="Bare")
 
 
 with app.app_context():
     db.create_all()
-

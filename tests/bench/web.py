@@ -66,12 +66,12 @@ def both() -> Iterator[tuple[int, int, Flask]]:
     """The bare app and ours on the same PostgreSQL: their ports, and ours in this process for its secrets."""
     with servers.postgres() as database, servers.valkey() as redis_url:
         environ = {
-            "APP_ENV": "development",
+            "APP_ENV": "production",
             "SECRET_KEY": SECRET,
             "DATABASE_URL": database.url,
             "REDIS_URL": redis_url,
             "MAIL_SERVER": "127.0.0.1",
-            "PUBLIC_BASE_URL": "http://localhost",
+            "PUBLIC_BASE_URL": "https://localhost",
             "TRUSTED_PROXIES": "1",
         }
         app = create_app(Settings.from_environment(environ))
@@ -104,7 +104,9 @@ def run_page() -> list[Result]:
     results = []
     with both() as (bare, ours, _app):
         for path in ("/sign-up", "/"):
-            result, _ = compare(f"page {path}", 0.6, bare, ours, lambda: [get("/")] * 2000, lambda path=path: [get(path)] * 2000)
+            result, _ = compare(
+                f"page {path}", 0.6, bare, ours, lambda: [get("/")] * 2000, lambda path=path: [get(path)] * 2000
+            )
             results.append(result)
         connection = Connection(ours)
         size = len(connection.ask(get("/sign-up"))[1])
@@ -162,4 +164,6 @@ def _solution() -> str:
     challenge = altcha.Challenge.from_dict(robot_check.challenge(datetime.now(UTC)))
     solved = altcha.solve_challenge(challenge)
     assert solved is not None
-    return base64.b64encode(json.dumps({"challenge": challenge.to_dict(), "solution": solved.to_dict()}).encode()).decode()
+    return base64.b64encode(
+        json.dumps({"challenge": challenge.to_dict(), "solution": solved.to_dict()}).encode()
+    ).decode()

@@ -194,13 +194,12 @@ def test_the_robot_check_is_served_by_ourselves_and_says_what_to_do_without_scri
 def test_one_address_is_limited_and_then_one_peer(client, make):
     statuses = [fill(client, make, email="peter@tech.gov.sg").status_code for _ in range(6)]
     assert statuses == [303] * 5 + [429]
-    others = [fill(client, make, email=f"o{number}@tech.gov.sg").status_code for number in range(15)]
-    assert others == [303] * 14 + [429]
+    statuses = [client.post("/sign-up", data={"email": f"o{number}"}).status_code for number in range(195)]
+    assert statuses == [422] * 194 + [429]
 
 
 def test_a_forged_forwarded_header_does_not_escape_the_limit(client, make):
-    for number in range(20):
-        client.get("/sign-up")
+    for number in range(200):
         client.post("/sign-up", data={"email": f"o{number}"}, headers={"X-Forwarded-For": f"198.51.100.{number}"})
     answer = client.post("/sign-up", data={"email": "p"}, headers={"X-Forwarded-For": "198.51.100.99"})
     assert answer.status_code == 429

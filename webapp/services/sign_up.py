@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from webapp import emails, queue
 from webapp.domain.addresses import Address, Standing, Verdict, judge, parse
-from webapp.domain.lifecycle import LIVE, AccountStatus, RequestKind, Role, SeedStatus
-from webapp.domain.tokens import derive_token, new_nonce, token_hash
+from webapp.domain.lifecycle import LIVE, AccountStatus, RequestKind, SeedStatus
+from webapp.domain.tokens import RECEIPT, derive_token, new_nonce, token_hash
 from webapp.extensions import db
 from webapp.models import Account, Request
+from webapp.models.base import insert_row
 from webapp.services import agencies, audit, expiry, outbox, robot_check
 from webapp.services.errors import SeedAnswerMissing, SignUpRefused
 from webapp.services.keys import secret_key
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from webapp.services.agencies import AgencyFacts
-
-RECEIPT = "receipt"
 
 
 def check(text: str) -> Verdict:
@@ -85,31 +84,30 @@ def _request(
         attempt.rollback()
         outbox.post(emails.already_have_account(holder, now))
         audit.record("sign_up.repeated", holder.id, by, now)
-    queue.wake_after_commit(db.session, "approve")
+    if agency.approves_automatically:
+        queue.wake_after_commit(db.session, "approve")
     db.session.commit()
 
 
 def _insert(address: Address, agency: AgencyFacts, seed: SeedStatus, *, known: bool, now: datetime) -> Account:
     nonce = new_nonce()
-    account = Account(
-        email=address.typed,
-        email_folded=address.folded,
-        agency_id=agency.id,
+    values = {
+        "email": address.typed,
+        "email_folded": address.folded,
+        "agency_id": agency.id,
         # A row that is only there to be taken back must not meet the index that forbids a second live account.
-        status=AccountStatus.REJECTED if known else AccountStatus.REQUESTED,
-        role=Role.OFFICER,
-        created_at=now,
-        status_at=now,
-        changed_at=now,
-        receipt_nonce=nonce,
-        receipt_hash=token_hash(derive_token(secret_key(), RECEIPT, nonce)),
-        seed_status=seed,
-        seed_status_at=now,
-    )
-    db.session.add(account)
-    db.session.flush()
+        "status": AccountStatus.REJECTED if known else AccountStatus.REQUESTED,
+        "created_at": now,
+        "status_at": now,
+        "changed_at": now,
+        "receipt_nonce": nonce,
+        "receipt_hash": token_hash(derive_token(secret_key(), RECEIPT, nonce)),
+        "seed_status": seed,
+        "seed_status_at": now,
+    }
+    account_id = db.session.scalar(insert_row(Account).values(values).returning(Account.id))
     kinds = [RequestKind.TECHPASS, *([RequestKind.SEED] if seed is SeedStatus.REQUESTED else [])]
     db.session.execute(
-        insert(Request), [{"account_id": account.id, "kind": kind, "requested_at": now} for kind in kinds]
+        insert_row(Request), [{"account_id": account_id, "kind": kind, "requested_at": now} for kind in kinds]
     )
-    return account
+    return Account(id=account_id, **values)

@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from webapp import clock
-from webapp.access import Audience, allow, peer
+from webapp.access import Audience, allow
+from webapp.limiter import peer_address
 from webapp.services import health as service
 
 if TYPE_CHECKING:
@@ -55,6 +56,6 @@ def _may_watch() -> bool:
     if token:
         return hmac.compare_digest(given.encode(), token.encode())
     try:
-        return ipaddress.ip_address(peer()).is_loopback
+        return ipaddress.ip_address(peer_address()).is_loopback
     except ValueError:
         return False

@@ -15,6 +15,7 @@ from webapp.htmx import go_to, wants_fragment
 from webapp.services import robot_check
 from webapp.services import sign_up as service
 from webapp.services.errors import RobotCheckFailed, SeedAnswerMissing, SignUpRefused
+from webapp.shared_page import render_shared
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -29,13 +30,15 @@ def _address() -> str:
 @blueprint.get("/sign-up")
 @allow(Audience.PUBLIC)
 def sign_up() -> ResponseReturnValue:
-    return _page(SignUpForm(formdata=None), None, solved=False)
+    return render_shared(
+        "sign_up/page.html", lambda: {"form": SignUpForm(formdata=None), "verdict": None, "solved": False}
+    )
 
 
 @blueprint.post("/sign-up")
 @allow(Audience.PUBLIC)
 @csrf.exempt  # The form checks its own token, and keeps what was typed.
-@limiter.limit("20 per hour; 100 per day")
+@limiter.limit("200 per hour")  # An agency's officers may all come from one address; the robot check slows the rest.
 @limiter.limit("5 per hour", key_func=_address)
 def submit() -> ResponseReturnValue:
     form = SignUpForm()
@@ -63,7 +66,7 @@ def check() -> ResponseReturnValue:
     if not wants_fragment():
         return go_to(url_for("sign_up.sign_up"))
     try:
-        text = SignUpForm().email.data or ""
+        text = request.form.get("email", "")
         verdict = None if is_unfinished(text) else service.check(text)
     except AddressError:
         verdict = None  # Nobody likes to be told off half-way through a word; submitting tells.
