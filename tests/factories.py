@@ -16,11 +16,10 @@ from sqlalchemy import select
 from webapp.access import SESSION_TOKEN
 from webapp.domain.lifecycle import AccountStatus, InvitationKind, RequestKind, Role, SeedStatus
 from webapp.domain.policy import Policy
-from webapp.domain.tokens import derive_token, new_nonce, token_hash
+from webapp.domain.tokens import RECEIPT, derive_token, invitation_purpose, new_nonce, token_hash
 from webapp.extensions import db
 from webapp.models import Account, Agency, Authenticator, Invitation, Request, SessionKind
 from webapp.services import invitations, keys, robot_check, sessions
-from webapp.services.sign_up import RECEIPT
 
 
 @dataclass
@@ -87,7 +86,7 @@ class Factory:
         account = account or self.account(AccountStatus.PENDING)
         invitation = invitations.issue(account, kind, at or self.now, self.policy)
         db.session.commit()
-        return invitation, derive_token(keys.secret_key(), invitations.purpose(kind), invitation.nonce)
+        return invitation, derive_token(keys.secret_key(), invitation_purpose(kind), invitation.nonce)
 
     def receipt_token(self, account: Account) -> str:
         assert account.receipt_nonce

@@ -7,6 +7,7 @@ import socket
 import statistics
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -102,12 +103,10 @@ def run_load(port: int, requests: Sequence[bytes], expected: int, connections: i
         with lock:
             times.extend(mine)
 
-    threads = [threading.Thread(target=drive) for _ in range(connections)]
     started = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(connections) as pool:
+        for driven in [pool.submit(drive) for _ in range(connections)]:
+            driven.result()
     took = time.perf_counter() - started
     if wrong:
         raise RuntimeError(f"expected {expected}, got {wrong[0][:2000].decode(errors='replace')}")

@@ -12,7 +12,7 @@ from tests.stack import ROOT
 
 
 def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([ROOT / "run", *arguments], capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload,no-any-return]
+    return subprocess.run([ROOT / "run", *arguments], capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
 
 
 def test_help_names_every_command(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from webapp.domain.lifecycle import RequestKind
 from webapp.extensions import db
 from webapp.models import Mail, Request
+from webapp.services import audit
 from webapp.services import requests as service
 
 STYLES = pytest.mark.parametrize("htmx", [False, True], ids=["page", "htmx"])
@@ -103,7 +104,7 @@ def test_the_second_admin_is_told_what_the_first_did(client, make, admin, htmx):
     request = make.request("peter@tech.gov.sg")
     client.get("/admin/requests")
     other = make.admin("other@tech.gov.sg")
-    service.approve(request.id, service.audit.By.person(other, "x"), make.now, make.policy)
+    service.approve(request.id, audit.By.person(other, "x"), make.now, make.policy)
 
     answer = client.submit(f"/admin/requests/{request.id}/reject", htmx=htmx, reason="No")
 
@@ -130,9 +131,9 @@ def test_seed_waits_for_techpass(client, make, admin):
     request = make.request(seed=True)
     assert "After TechPass is approved" in client.get("/admin/requests").text
     seed = db.session.scalars(select(Request).filter_by(account_id=request.account_id, kind="seed")).one()
-    assert "approve TechPass for this person first" in client.submit(
-        f"/admin/requests/{seed.id}/approve", htmx=True
-    ).text
+    assert (
+        "approve TechPass for this person first" in client.submit(f"/admin/requests/{seed.id}/approve", htmx=True).text
+    )
 
 
 @pytest.mark.parametrize("number", ["0", "999", "99999999999999999999", "9" * 400])
@@ -157,7 +158,9 @@ def test_pages_of_the_queue_follow_each_other_by_key(client, make, now, admin):
     assert "Back to the oldest" in second
 
 
-@pytest.mark.parametrize("after", ["", "x", "2026-11-24_x", "_1", "2026-11-24T00:00:00_1", "2026-11-24T00:00:00+00:00_" + "9" * 30])
+@pytest.mark.parametrize(
+    "after", ["", "x", "2026-11-24_x", "_1", "2026-11-24T00:00:00_1", "2026-11-24T00:00:00+00:00_" + "9" * 30]
+)
 def test_a_garbled_page_key_shows_the_first_page(client, make, admin, after):
     make.request("peter@tech.gov.sg")
     answer = client.get("/admin/requests", query_string={"after": after})

@@ -55,7 +55,8 @@ def test_an_expired_invitation_says_so_before_any_sweep(client, make, now, polic
 
 
 @pytest.mark.parametrize(
-    ("status", "says"), [(AccountStatus.ACTIVE, "You activated your TechPass"), (AccountStatus.TERMINATED, "terminated")]
+    ("status", "says"),
+    [(AccountStatus.ACTIVE, "You activated your TechPass"), (AccountStatus.TERMINATED, "terminated")],
 )
 def test_later_states_are_told_too(client, make, now, status, says):
     account = make.account(status)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from threading import Barrier
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from webapp import emails
 from webapp.domain.lifecycle import (
@@ -108,7 +108,7 @@ def test_the_set_of_notices_has_the_rows_that_the_single_one_has(app, make, now)
     expiry.expire(later)
     columns = [column for column in Mail.__table__.columns if column.name != "id"]
     by_set = db.session.execute(select(*columns)).one()
-    db.session.execute(Mail.__table__.delete())
+    db.session.execute(delete(Mail))
     outbox.post(emails.terminated(holder(link), later))
     assert db.session.execute(select(*columns)).one() == by_set
 
