@@ -20,8 +20,12 @@ def public_link(path: str) -> str:
     return f"{current_app.config['PUBLIC_BASE_URL']}{path}"
 
 
+def invitation_path(kind: InvitationKind, token: str) -> str:
+    return _INVITATION_PATHS[kind] + quote(token)
+
+
 def invitation_link(kind: InvitationKind, token: str) -> str:
-    return public_link(_INVITATION_PATHS[kind] + quote(token))
+    return public_link(invitation_path(kind, token))
 
 
 def receipt_link(token: str) -> str:

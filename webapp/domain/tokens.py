@@ -16,8 +16,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from webapp.domain.lifecycle import InvitationKind
+
 TOKEN_LENGTH = 43
 """Characters of a token: 256 bits in URL-safe base 64, unpadded."""
+
+# What a token or code is derived for, so that none opens another flow (T4).
+RECEIPT = "receipt"
+LOG_IN_CODE = "log-in-code"
+
+
+def invitation_purpose(kind: InvitationKind) -> str:
+    """The purpose of a mailed link of ``kind``."""
+    return f"invitation:{kind}"
 
 
 def new_nonce() -> str:

@@ -49,7 +49,7 @@ class LogInAttempt(Model):
 
 
 class WrongCode(Model):
-    """A wrong code for an account, counted to end guessing; known browsers apart, so that a stranger locks nobody out."""
+    """A wrong code, counted to end guessing; known browsers apart, so that a stranger locks nobody out."""
 
     id: Mapped[Id]
     account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))

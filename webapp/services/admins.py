@@ -8,13 +8,13 @@ from sqlalchemy import select
 
 from webapp.domain.addresses import parse
 from webapp.domain.lifecycle import LIVE, AccountStatus, InvitationKind, Role, SeedStatus
-from webapp.domain.tokens import recover_token
+from webapp.domain.tokens import invitation_purpose, recover_token
 from webapp.extensions import db
 from webapp.links import invitation_link
 from webapp.models import Account
-from webapp.services import agencies, audit
+from webapp.services import agencies, audit, expiry
 from webapp.services.errors import SignUpRefused
-from webapp.services.invitations import issue, live_invitation, purpose, state_at
+from webapp.services.invitations import issue, live_invitation, state_at
 from webapp.services.keys import secret_keys
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def create(text: str, now: datetime, policy: Policy) -> str | None:
     if agency is None:
         raise SignUpRefused(f"We do not know the agency {address.domain} yet.")
     account = db.session.scalar(select(Account).where(Account.email_folded == address.folded, Account.status.in_(LIVE)))
+    if account is not None and expiry.end_if_overdue(account, now):
+        account = None  # Its notice of termination is written; a new link would come to an account about to end.
     if account is None:
         account = Account(
             email=address.typed,
@@ -73,6 +75,6 @@ def first(email: str, now: datetime, policy: Policy) -> str | None:
 
 
 def _link(invitation: Invitation) -> str:
-    token = recover_token(secret_keys(), purpose(invitation.kind), invitation.nonce, invitation.token_hash)
+    token = recover_token(secret_keys(), invitation_purpose(invitation.kind), invitation.nonce, invitation.token_hash)
     assert token is not None
     return invitation_link(invitation.kind, token)

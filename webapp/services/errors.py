@@ -61,3 +61,19 @@ class TooManyTries(ServiceError):
 
 class TechPassFirst(ServiceError):
     """SEED can be approved only for somebody whose TechPass is approved (rule 4.4)."""
+
+
+class NotTheNextStep(ServiceError):
+    """A step of onboarding was answered that is not the next one (T7)."""
+
+
+class AgreementChanged(ServiceError):
+    """A newer version of an agreement has come into force since the page was shown."""
+
+
+class AttemptOver(ServiceError):
+    """An attempt to log in has ended, run out or not come this far: it begins anew with the address."""
+
+
+class AccountDisabled(ServiceError):
+    """The person is who they say, but the account is disabled (rule 3.10)."""

@@ -11,7 +11,7 @@ from sqlalchemy.orm import joinedload
 from webapp import emails
 from webapp.domain.deadlines import first_reminder, is_expired
 from webapp.domain.lifecycle import AccountStatus, InvitationKind, InvitationState
-from webapp.domain.tokens import TOKEN_LENGTH, derive_token, new_nonce, token_hash
+from webapp.domain.tokens import TOKEN_LENGTH, derive_token, invitation_purpose, new_nonce, token_hash
 from webapp.extensions import db
 from webapp.models import Account, Invitation
 from webapp.services import audit, outbox
@@ -28,11 +28,6 @@ _LETTERS = {
     InvitationKind.SEED: emails.seed_onboarding,
     InvitationKind.AUTHENTICATOR: emails.authenticator_setup,
 }
-
-
-def purpose(kind: InvitationKind) -> str:
-    """What a token of ``kind`` is derived for, so that none opens another flow (T4)."""
-    return f"invitation:{kind}"
 
 
 def life(kind: InvitationKind, policy: Policy) -> timedelta:
@@ -61,7 +56,7 @@ def issue(account: Account, kind: InvitationKind, now: datetime, policy: Policy)
         kind=kind,
         state=InvitationState.LIVE,
         nonce=nonce,
-        token_hash=token_hash(derive_token(secret_key(), purpose(kind), nonce)),
+        token_hash=token_hash(derive_token(secret_key(), invitation_purpose(kind), nonce)),
         issued_at=now,
         expires_at=expires_at,
         remind_at=first_reminder(now, expires_at, policy) if kind is InvitationKind.TECHPASS else None,

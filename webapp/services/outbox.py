@@ -30,10 +30,11 @@ def wake() -> None:
     queue.wake_after_commit(db.session, "deliver")
 
 
-def cancel(account_id: int, *, keep: Sequence[str] = ()) -> None:
-    """Take back what has not left yet for an account, except the kinds in ``keep``. No commit."""
+def cancel(account_id: int, *, keep: Sequence[str] = (), only: Sequence[str] | None = None) -> None:
+    """Take back what has not left yet for an account: all kinds but ``keep``, or those in ``only``. No commit."""
+    chosen = Mail.kind.not_in(keep) if only is None else Mail.kind.in_(only)
     db.session.execute(
         update(Mail)
-        .where(Mail.account_id == account_id, Mail.state == MailState.QUEUED, Mail.kind.not_in(keep))
+        .where(Mail.account_id == account_id, Mail.state == MailState.QUEUED, chosen)
         .values(state=MailState.CANCELLED)
     )

@@ -1,0 +1,55 @@
+"""A browser that somebody signed in from before is remembered by it (``docs/decisions/0006-guessing-codes.md``).
+
+It spares the mail about a new sign-in, and gives wrong codes a count of their own. It opens nothing.
+"""
+
+from __future__ import annotations
+
+import hmac
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from flask import after_this_request, current_app, request
+
+from webapp.domain.tokens import derive_key
+from webapp.services.keys import secret_key, secret_keys
+
+if TYPE_CHECKING:
+    from flask import Response
+
+LIFE = timedelta(days=180)
+
+
+def _name() -> str:
+    return str(current_app.config["SESSION_COOKIE_NAME"]) + "-known"
+
+
+def _sign(secret: str, words: str) -> str:
+    return hmac.digest(derive_key(secret, "known-browser"), words.encode(), "sha256").hex()
+
+
+def remember(account_id: int, now: datetime) -> None:
+    """Mark the browser as known to ``account_id``, in the answer to this request."""
+    words = f"{account_id}.{int(now.timestamp())}"
+    value = f"{words}.{_sign(secret_key(), words)}"
+
+    @after_this_request
+    def _set(response: Response) -> Response:
+        response.set_cookie(
+            _name(),
+            value,
+            max_age=LIFE,
+            secure=current_app.config["SESSION_COOKIE_SECURE"],
+            httponly=True,
+            samesite="Lax",
+        )
+        return response
+
+
+def is_known(account_id: int | None, now: datetime) -> bool:
+    """Whether ``account_id`` signed in from this browser within the last half year."""
+    words, _, signature = request.cookies.get(_name(), "").rpartition(".")
+    owner, _, since = words.partition(".")
+    if not any(hmac.compare_digest(_sign(secret, words).encode(), signature.encode()) for secret in secret_keys()):
+        return False
+    return owner == str(account_id) and now - datetime.fromtimestamp(int(since), UTC) <= LIFE

@@ -1,0 +1,216 @@
+"""Authenticators and recovery codes: made, confirmed, used once, reset (rules 3.9, 7.1 and 7.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hmac import compare_digest
+from typing import TYPE_CHECKING
+
+import pyotp
+from sqlalchemy import delete, func, insert, select, update
+
+from webapp.domain.lifecycle import AccountStatus, InvitationKind
+from webapp.domain.tokens import derive_recovery_codes, new_nonce, recovery_code_hash
+from webapp.extensions import db
+from webapp.models import Account, Authenticator, RecoveryCode
+from webapp.models.base import insert_new
+from webapp.services import audit
+from webapp.services.errors import NotFound, ReasonMissing
+from webapp.services.invitations import invite
+from webapp.services.keys import decrypt, encrypt, secret_key, secret_keys
+from webapp.services.sessions import end_all_sessions
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from webapp.domain.policy import Policy
+
+ISSUER = "TechPass"
+STEP_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What an authenticator app is told: the address its QR code holds, and the key to type instead."""
+
+    address: str
+    typed: str
+    """In groups of four letters and digits; apps leave out the spaces."""
+
+
+def create_key(account_id: int, now: datetime) -> None:
+    """Give an account a key to set an authenticator up with, unless it has one already. No commit."""
+    sealed = encrypt(pyotp.random_base32())
+    row = {"account_id": account_id, "encrypted_key": sealed, "created_at": now, "last_step": 0}
+    db.session.execute(insert_new(Authenticator), [row])
+
+
+def key_to_set_up(account: Account) -> Key:
+    """The key of an authenticator that is not confirmed yet. Raises `NotFound`: afterwards it is never shown."""
+    sealed = db.session.scalar(
+        select(Authenticator.encrypted_key).where(
+            Authenticator.account_id == account.id, Authenticator.confirmed_at.is_(None)
+        )
+    )
+    if sealed is None:
+        raise NotFound
+    key = decrypt(sealed)
+    address = pyotp.TOTP(key).provisioning_uri(name=account.email, issuer_name=ISSUER)
+    return Key(address, " ".join(key[start : start + 4] for start in range(0, len(key), 4)))
+
+
+def is_confirmed(account_id: int) -> bool:
+    return (
+        db.session.scalar(
+            select(Authenticator.account_id).where(
+                Authenticator.account_id == account_id, Authenticator.confirmed_at.is_not(None)
+            )
+        )
+        is not None
+    )
+
+
+def confirm(account_id: int, code: str, now: datetime) -> bool:
+    """Confirm a new authenticator by one of its codes; whether the code was right. No commit."""
+    step = _matching_step(account_id, code, now)
+    if step is None:
+        return False
+    done = db.session.scalar(
+        update(Authenticator)
+        .where(Authenticator.account_id == account_id, Authenticator.confirmed_at.is_(None))
+        .values(confirmed_at=now, last_step=step)
+        .returning(Authenticator.account_id)
+    )
+    return done is not None
+
+
+def use_code(account_id: int, code: str, now: datetime) -> bool:
+    """Accept a code of a confirmed authenticator; whether it was right. The database's condition makes it count once.
+
+    No commit.
+    """
+    step = _matching_step(account_id, code, now)
+    if step is None:
+        return False
+    done = db.session.scalar(
+        update(Authenticator)
+        .where(
+            Authenticator.account_id == account_id,
+            Authenticator.confirmed_at.is_not(None),
+            Authenticator.last_step < step,
+        )
+        .values(last_step=step)
+        .returning(Authenticator.account_id)
+    )
+    return done is not None
+
+
+def _matching_step(account_id: int, code: str, now: datetime) -> int | None:
+    """The time step that ``code`` belongs to: the present one, or one beside it where the phone's clock is off."""
+    sealed = db.session.scalar(select(Authenticator.encrypted_key).where(Authenticator.account_id == account_id))
+    if sealed is None or not code.isascii():
+        return None
+    app = pyotp.TOTP(decrypt(sealed))
+    present = int(now.timestamp()) // STEP_SECONDS
+    matching = [step for step in (present - 1, present, present + 1) if compare_digest(app.generate_otp(step), code)]
+    return matching[-1] if matching else None
+
+
+def create_recovery_codes(account: Account, policy: Policy) -> None:
+    """New recovery codes in place of all earlier ones; they can be shown until they are saved. No commit."""
+    account.recovery_nonce = new_nonce()
+    account.recovery_saved_at = None
+    db.session.execute(delete(RecoveryCode).where(RecoveryCode.account_id == account.id))
+    codes = derive_recovery_codes(secret_key(), account.recovery_nonce, policy.recovery_codes)
+    db.session.execute(
+        insert(RecoveryCode),
+        [{"account_id": account.id, "code_hash": recovery_code_hash(secret_key(), code)} for code in codes],
+    )
+
+
+def codes_to_save(account: Account) -> list[str]:
+    """The recovery codes, until one was typed back. Raises `NotFound` after that: they are never shown again."""
+    if account.recovery_nonce is None:
+        raise NotFound
+    held = set(db.session.scalars(select(RecoveryCode.code_hash).where(RecoveryCode.account_id == account.id)))
+    for secret in secret_keys():
+        codes = derive_recovery_codes(secret, account.recovery_nonce, len(held))
+        if codes and recovery_code_hash(secret, codes[0]) in held:
+            return codes
+    raise NotFound
+
+
+def is_recovery_code(account_id: int, code: str) -> bool:
+    """Whether ``code`` is one of the account's that was not used yet. It is not used up."""
+    return (
+        db.session.scalar(
+            select(RecoveryCode.id).where(
+                RecoveryCode.account_id == account_id,
+                RecoveryCode.code_hash.in_(_hashes(code)),
+                RecoveryCode.used_at.is_(None),
+            )
+        )
+        is not None
+    )
+
+
+def use_recovery_code(account_id: int, code: str, now: datetime) -> bool:
+    """Use a recovery code up; whether it was good. The database's condition makes it count once (L2). No commit."""
+    done = db.session.scalars(
+        update(RecoveryCode)
+        .where(
+            RecoveryCode.account_id == account_id,
+            RecoveryCode.code_hash.in_(_hashes(code)),
+            RecoveryCode.used_at.is_(None),
+        )
+        .values(used_at=now)
+        .returning(RecoveryCode.id)
+    ).all()
+    return len(done) == 1
+
+
+def recovery_codes_left(account_id: int) -> int:
+    return (
+        db.session.scalar(
+            select(func.count())
+            .select_from(RecoveryCode)
+            .where(RecoveryCode.account_id == account_id, RecoveryCode.used_at.is_(None))
+        )
+        or 0
+    )
+
+
+def _hashes(code: str) -> list[str]:
+    return [recovery_code_hash(secret, code) for secret in secret_keys()]
+
+
+def reset_authenticator(account_id: int, reason: str, by: audit.By, now: datetime, policy: Policy) -> None:
+    """An admin takes away a lost authenticator with its recovery codes, and signs its holder out (rule 7.3).
+
+    An active person is mailed a link to set up a new one. Somebody still being onboarded begins that step again from
+    the onboarding email. ``reason`` goes on record for good, so it must name nobody. Raises `NotFound` for any other
+    account, or `ReasonMissing`.
+    """
+    reason = " ".join(reason.split())
+    if not reason:
+        raise ReasonMissing
+    account = db.session.scalar(
+        select(Account)
+        .where(Account.id == account_id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    if account is None or account.status not in (AccountStatus.PENDING, AccountStatus.ACTIVE):
+        db.session.rollback()
+        raise NotFound
+    db.session.execute(delete(Authenticator).where(Authenticator.account_id == account.id))
+    db.session.execute(delete(RecoveryCode).where(RecoveryCode.account_id == account.id))
+    account.recovery_nonce = account.recovery_saved_at = None
+    account.changed_at = now
+    end_all_sessions(account.id)
+    audit.record("authenticator.reset", account.id, by, now, reason=reason[:200])
+    if account.status is AccountStatus.ACTIVE:
+        invite(account, InvitationKind.AUTHENTICATOR, now, policy)
+    else:
+        create_key(account.id, now)
+    db.session.commit()
