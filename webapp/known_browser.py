@@ -24,14 +24,17 @@ def _name() -> str:
     return str(current_app.config["SESSION_COOKIE_NAME"]) + "-known"
 
 
-def _sign(secret: str, words: str) -> str:
-    return hmac.digest(derive_key(secret, "known-browser"), words.encode(), "sha256").hex()
+def _sign(secret: str, address: str, since: str) -> str:
+    return hmac.digest(derive_key(secret, "known-browser"), f"{address}.{since}".encode(), "sha256").hex()
 
 
-def remember(account_id: int, now: datetime) -> None:
-    """Mark the browser as known to ``account_id``, in the answer to this request."""
-    words = f"{account_id}.{int(now.timestamp())}"
-    value = f"{words}.{_sign(secret_key(), words)}"
+def remember(address: str, now: datetime) -> None:
+    """Mark the browser as known to the holder of a folded address, in the answer to this request.
+
+    The cookie holds a time and a signature, so that it does not tell whose it is.
+    """
+    since = str(int(now.timestamp()))
+    value = f"{since}.{_sign(secret_key(), address, since)}"
 
     @after_this_request
     def _set(response: Response) -> Response:
@@ -46,10 +49,11 @@ def remember(account_id: int, now: datetime) -> None:
         return response
 
 
-def is_known(account_id: int | None, now: datetime) -> bool:
-    """Whether ``account_id`` signed in from this browser within the last half year."""
-    words, _, signature = request.cookies.get(_name(), "").rpartition(".")
-    owner, _, since = words.partition(".")
-    if not any(hmac.compare_digest(_sign(secret, words).encode(), signature.encode()) for secret in secret_keys()):
+def is_known(address: str, now: datetime) -> bool:
+    """Whether the holder of a folded address signed in from this browser within the last half year."""
+    since, _, signature = request.cookies.get(_name(), "").partition(".")
+    if not any(
+        hmac.compare_digest(_sign(secret, address, since).encode(), signature.encode()) for secret in secret_keys()
+    ):
         return False
-    return owner == str(account_id) and now - datetime.fromtimestamp(int(since), UTC) <= LIFE
+    return now - datetime.fromtimestamp(int(since), UTC) <= LIFE

@@ -36,7 +36,6 @@ TABLE = {
     "seed.resend": Audience.PUBLIC,
     "log_in.log_in": Audience.PUBLIC,
     "log_in.code": Audience.PUBLIC,
-    "log_in.resend": Audience.PUBLIC,
     "log_in.authenticator": Audience.PUBLIC,
     "log_in.recovery": Audience.PUBLIC,
     "log_in.log_out": Audience.PUBLIC,

@@ -66,6 +66,11 @@ def derive_code(secret: str, purpose: str, nonce: str) -> str:
     return f"{int.from_bytes(digest[:16]) % 1_000_000:06d}"
 
 
+def address_hash(secret: str, folded: str) -> str:
+    """What is kept of an address that somebody typed, to count by: keyed, so that nobody can try out who it was."""
+    return hmac.digest(derive_key(secret, "address"), folded.encode(), "sha256").hex()
+
+
 def derive_recovery_codes(secret: str, nonce: str, count: int) -> list[str]:
     """``count`` recovery codes of 60 bits, as three groups of four letters and digits (rule 3.9)."""
     key = derive_key(secret, "recovery-code")

@@ -35,9 +35,12 @@ def request_received(account: Account, now: datetime) -> MailRow:
     return _row("request_received", account.id, account, now)
 
 
-def already_have_account(account: Account, now: datetime) -> MailRow:
-    """Rules 1.8 and 1.9: tells the holder that somebody signed up again. At most one a day, whoever may insist."""
-    return _row("already_have_account", f"{account.id}:{now:%Y-%m-%d}", account, now)
+def already_have_account(account: Account, now: datetime, tried: str = "sign_up") -> MailRow:
+    """Rules 1.8 and 1.9: tells the holder where the account stands, since somebody signed up again.
+
+    Or logged in, ``tried="log_in"``, before it is active. At most one a day, whoever may insist.
+    """
+    return _row("already_have_account", f"{account.id}:{now:%Y-%m-%d}", account, now, tried=tried)
 
 
 def request_rejected(account: Account, request_id: int, now: datetime) -> MailRow:
@@ -80,9 +83,9 @@ def sign_in_code(account: Account, attempt: LogInAttempt, now: datetime) -> Mail
     return _row("sign_in_code", attempt.nonce, account, now, urgent=True, attempt_id=attempt.id)
 
 
-def new_sign_in(account: Account, session_id: int, now: datetime, browser: str) -> MailRow:
+def new_sign_in(account: Account, attempt: LogInAttempt, now: datetime, browser: str) -> MailRow:
     """Somebody signed in from a browser that was not known; ``browser`` names it in plain words."""
-    return _row("new_sign_in", session_id, account, now, at=now.isoformat(), browser=browser)
+    return _row("new_sign_in", attempt.id, account, now, at=now.isoformat(), browser=browser)
 
 
 def inactivity_reminder(account: Account, day: int, deadline: datetime, now: datetime) -> MailRow:

@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-from wtforms import HiddenField, StringField
-from wtforms.validators import InputRequired, Length, Regexp
+from wtforms import HiddenField
 
-from webapp.domain.tokens import fold_recovery_code
 from webapp.forms import PortalForm
-
-
-def digits_only(text: str | None) -> str | None:
-    """A filter for codes of digits: people and phones put spaces and dashes in."""
-    return "".join(c for c in text if not c.isspace() and c not in "-–\u2011\u200b") if text else text
-
-
-def folded(text: str | None) -> str | None:
-    """A filter for recovery codes, in the form that is compared."""
-    return fold_recovery_code(text[:100]) if text else text
 
 
 class ContinueForm(PortalForm):
@@ -25,24 +13,3 @@ class ContinueForm(PortalForm):
 
 class AgreementForm(PortalForm):
     version = HiddenField("Version")
-
-
-class AuthenticatorForm(PortalForm):
-    code = StringField(
-        "Code from the app",
-        filters=[digits_only],
-        validators=[
-            InputRequired("Enter the 6-digit code that the authenticator app shows"),
-            Regexp(r"\A[0-9]{6}\Z", message="The code has 6 digits, like 123 456"),
-        ],
-    )
-
-
-class RecoveryCodeForm(PortalForm):
-    code = StringField(
-        "Recovery code",
-        validators=[
-            InputRequired("Enter one of your recovery codes"),
-            Length(max=40, message="A recovery code has 12 letters and digits, like abcd-efgh-2345"),
-        ],
-    )

@@ -35,7 +35,9 @@ class LogInAttempt(Model):
     """One browser's try to log in, from the address on; ``account_id`` is None where nobody has that address."""
 
     id: Mapped[Id]
-    account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"), index=True)
+    address_hash: Mapped[str] = mapped_column(String(64))
+    """Keyed hash of the address that was typed, so that strangers' addresses are counted and not kept."""
     nonce: Mapped[str] = mapped_column(String(32))
     """What the mailed code is derived from; attempts within the cooldown share the code that was mailed."""
     created_at: Mapped[Instant]
@@ -45,15 +47,16 @@ class LogInAttempt(Model):
     code_accepted_at: Mapped[Instant | None]
     ended_at: Mapped[Instant | None]
 
-    __table_args__ = (Index("ix_log_in_attempt_account", "account_id", "code_sent_at"),)
+    __table_args__ = (Index("ix_log_in_attempt_address", "address_hash", "code_sent_at"),)
 
 
 class WrongCode(Model):
     """A wrong code, counted to end guessing; known browsers apart, so that a stranger locks nobody out."""
 
     id: Mapped[Id]
-    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    address_hash: Mapped[str] = mapped_column(String(64))
+    """Whose account it was tried at, if anybody's: counted alike for addresses that nobody has (rule 1.8)."""
     known_browser: Mapped[bool]
     at: Mapped[Instant] = mapped_column(index=True)
 
-    __table_args__ = (Index("ix_wrong_code_account", "account_id", "known_browser", "at"),)
+    __table_args__ = (Index("ix_wrong_code_address", "address_hash", "known_browser", "at"),)

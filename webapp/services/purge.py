@@ -83,7 +83,7 @@ def _forget(ids: Sequence[int], now: datetime) -> None:
             recovery_nonce=None,
         )
     )
-    for table in (BrowserSession, Mail, Authenticator, RecoveryCode, LogInAttempt, WrongCode):
+    for table in (BrowserSession, Mail, Authenticator, RecoveryCode, LogInAttempt):
         execute(delete(table).where(among(table.account_id, ids)))
     # The hash stays, so that an old link can still say that it has ended (rule 3.7); the token cannot be made again.
     execute(update(Invitation).where(among(Invitation.account_id, ids)).values(nonce=""))

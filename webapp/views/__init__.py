@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flask import Flask
 
-_NAMES = ("home", "sign_up", "receipts", "admin_requests", "health")
+_NAMES = (
+    "home",
+    "sign_up",
+    "receipts",
+    "invitations",
+    "onboarding",
+    "authenticator_setup",
+    "seed",
+    "log_in",
+    "profile",
+    "admin_requests",
+    "health",
+)
 
 
 def init_app(app: Flask) -> None:

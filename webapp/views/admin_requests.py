@@ -13,6 +13,7 @@ from webapp.domain.lifecycle import RequestKind
 from webapp.extensions import csrf
 from webapp.forms.requests import RejectForm
 from webapp.htmx import go_to, wants_fragment
+from webapp.models.base import MAX_ID
 from webapp.services import requests as service
 from webapp.services.errors import AlreadyDecided, NotFound, OwnRequest, ReasonMissing, TechPassFirst
 
@@ -133,6 +134,7 @@ def _answer(found: Request, message: str, kind: str) -> ResponseReturnValue:
 def _after() -> tuple[datetime, int] | None:
     at, _, number = request.args.get("after", "").rpartition("_")
     try:
-        return datetime.fromisoformat(at), int(number)
+        instant, last = datetime.fromisoformat(at), int(number)
     except ValueError:
         return None
+    return (instant, last) if instant.tzinfo is not None and 0 < last <= MAX_ID else None

@@ -12,7 +12,8 @@ from webapp import access, clock, known_browser
 from webapp.access import Audience, allow, by
 from webapp.domain.onboarding import AGREEMENT_STEPS, Step
 from webapp.extensions import csrf
-from webapp.forms.onboarding import AgreementForm, AuthenticatorForm, ContinueForm, RecoveryCodeForm
+from webapp.forms.codes import AuthenticatorForm, RecoveryCodeForm
+from webapp.forms.onboarding import AgreementForm, ContinueForm
 from webapp.htmx import go_to
 from webapp.services import agreements, authenticators
 from webapp.services import onboarding as service
@@ -164,7 +165,7 @@ def _ended() -> ResponseReturnValue:
 def _answer(give: Callable[[], str | None]) -> ResponseReturnValue:
     """Give an answer and go on to the next step; to the last page where it was the last answer."""
     now = clock.now()
-    account_id = access.onboarding.account_id
+    address = access.onboarding.account.email_folded
     try:
         token = give()
         if token is None:
@@ -174,7 +175,7 @@ def _answer(give: Callable[[], str | None]) -> ResponseReturnValue:
     except NotTheNextStep:
         return _to(service.where(access.onboarding, now).step)
     access.begin(token)
-    known_browser.remember(account_id, now)
+    known_browser.remember(address, now)
     if request.endpoint == "onboarding.recovery_codes":  # The last step where only the authenticator is new.
         flash("Your new authenticator is set up, and you are logged in.", "success")
         return go_to(url_for("profile.profile"))

@@ -297,6 +297,7 @@ def upgrade() -> None:
         "log_in_attempt",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("account_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("address_hash", sa.String(length=64), nullable=False),
         sa.Column("nonce", sa.String(length=32), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("code_sent_at", sa.DateTime(timezone=True), nullable=False),
@@ -308,7 +309,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_log_in_attempt")),
     )
     with op.batch_alter_table("log_in_attempt", schema=None) as batch_op:
-        batch_op.create_index("ix_log_in_attempt_account", ["account_id", "code_sent_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_log_in_attempt_account_id"), ["account_id"], unique=False)
+        batch_op.create_index("ix_log_in_attempt_address", ["address_hash", "code_sent_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_log_in_attempt_expires_at"), ["expires_at"], unique=False)
 
     op.create_table(
@@ -398,14 +400,13 @@ def upgrade() -> None:
     op.create_table(
         "wrong_code",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("account_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("address_hash", sa.String(length=64), nullable=False),
         sa.Column("known_browser", sa.Boolean(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_wrong_code_account_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_wrong_code")),
     )
     with op.batch_alter_table("wrong_code", schema=None) as batch_op:
-        batch_op.create_index("ix_wrong_code_account", ["account_id", "known_browser", "at"], unique=False)
+        batch_op.create_index("ix_wrong_code_address", ["address_hash", "known_browser", "at"], unique=False)
         batch_op.create_index(batch_op.f("ix_wrong_code_at"), ["at"], unique=False)
 
     op.create_table(

@@ -1,0 +1,187 @@
+"""Log in with TechPass: the address, the mailed code, the authenticator or a recovery code; and log out (rule 7.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, current_app, flash, render_template, request, session, url_for
+
+from webapp import access, clock, known_browser
+from webapp.access import SESSION_TOKEN, Audience, allow, by
+from webapp.domain.addresses import AddressError
+from webapp.domain.paths import own_path
+from webapp.extensions import csrf, limiter
+from webapp.forms.codes import AuthenticatorForm, MailedCodeForm, RecoveryCodeForm
+from webapp.forms.log_in import AddressForm
+from webapp.htmx import go_to
+from webapp.services import log_in as service
+from webapp.services.errors import AccountDisabled, AttemptOver, TooManyTries, WrongCode
+from webapp.services.log_in import Stage
+from webapp.services.sessions import end_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask.typing import ResponseReturnValue
+
+    from webapp.forms import PortalForm
+    from webapp.services.log_in import LoggedIn
+
+blueprint = Blueprint("log_in", __name__)
+
+_ATTEMPT = "log_in"
+"""What the browser carries of an attempt: its number, the address as typed, and where to go on to."""
+
+_PAGES = {
+    Stage.CODE: "log_in.code",
+    Stage.AUTHENTICATOR: "log_in.authenticator",
+    Stage.NEW_AUTHENTICATOR: "log_in.authenticator",
+}
+
+
+def _address_and_browser() -> str:
+    """Strangers who use up what one address may try leave the browsers alone that its holder logged in from."""
+    address = (request.form.get("email") or "").strip().lower()[:113]
+    return f"{address} {known_browser.is_known(address, clock.now())}"
+
+
+@blueprint.route("/log-in", methods=["GET", "POST"])
+@allow(Audience.PUBLIC)
+@csrf.exempt  # Each form here checks its own token, and keeps what was typed.
+@limiter.limit("200 per hour")
+@limiter.limit("20 per hour", key_func=_address_and_browser)
+def log_in() -> ResponseReturnValue:
+    following = own_path(request.args.get("next"))
+    if access.signed_in:
+        return go_to(following or url_for("profile.profile"))
+    form = AddressForm()
+    if form.validate_on_submit():
+        try:
+            started = service.start(form.email.data or "", clock.now(), current_app.config["POLICY"])
+        except AddressError as error:
+            form.email.errors = [str(error)]
+        else:
+            session[_ATTEMPT] = {"id": started.attempt_id, "email": started.email, "next": following}
+            if not started.sends_code:
+                flash("We sent you a code less than a minute ago. Use that one.", "info")
+            return go_to(url_for("log_in.code"))
+    page = render_template("log_in/page.html", form=form, following=following)
+    return page, 422 if form.errors else 200
+
+
+@blueprint.route("/log-in/code", methods=["GET", "POST"])
+@allow(Audience.PUBLIC)
+@csrf.exempt
+@limiter.limit("600 per hour")
+def code() -> ResponseReturnValue:
+    form = MailedCodeForm()
+
+    def give(attempt_id: int, known: bool) -> ResponseReturnValue:
+        now, policy = clock.now(), current_app.config["POLICY"]
+        service.check_code(attempt_id, form.code.data or "", now, policy, known_browser=known)
+        return go_to(url_for("log_in.authenticator"))
+
+    return _step("code", form, give, [Stage.CODE])
+
+
+@blueprint.route("/log-in/authenticator", methods=["GET", "POST"])
+@allow(Audience.PUBLIC)
+@csrf.exempt
+@limiter.limit("600 per hour")
+def authenticator() -> ResponseReturnValue:
+    form = AuthenticatorForm()
+    give = _second_step(service.finish_with_authenticator, form)
+    return _step("authenticator", form, give, [Stage.AUTHENTICATOR, Stage.NEW_AUTHENTICATOR])
+
+
+@blueprint.route("/log-in/recovery", methods=["GET", "POST"])
+@allow(Audience.PUBLIC)
+@csrf.exempt
+@limiter.limit("600 per hour")
+def recovery() -> ResponseReturnValue:
+    form = RecoveryCodeForm()
+    return _step("recovery", form, _second_step(service.finish_with_recovery_code, form), [Stage.AUTHENTICATOR])
+
+
+@blueprint.post("/log-out")
+@allow(Audience.PUBLIC)
+def log_out() -> ResponseReturnValue:
+    token = session.get(SESSION_TOKEN)
+    if isinstance(token, str):
+        end_session(token)
+    access.forget()
+    flash("You are logged out.", "success")
+    return go_to(url_for("home.index"))
+
+
+def _second_step(
+    finish: Callable[..., LoggedIn], form: AuthenticatorForm | RecoveryCodeForm
+) -> Callable[[int, bool], ResponseReturnValue]:
+    def give(attempt_id: int, known: bool) -> ResponseReturnValue:
+        now, policy = clock.now(), current_app.config["POLICY"]
+        done = finish(
+            attempt_id, form.code.data or "", by(), now, policy, request.user_agent.string, known_browser=known
+        )
+        carried = _carried()
+        access.begin(done.token)
+        known_browser.remember(carried["email"].lower(), now)
+        if done.recovery_codes_left is not None:
+            left = done.recovery_codes_left
+            word = "code" if left == 1 else "codes"
+            flash(f"You used a recovery code. You have {left} {word} left.", "info" if left > 2 else "warning")
+        return go_to(own_path(carried["next"]) or url_for("profile.profile"))
+
+    return give
+
+
+def _carried() -> dict[str, Any]:
+    found = session.get(_ATTEMPT)
+    return found if isinstance(found, dict) else {"id": 0, "email": "", "next": None}
+
+
+def _step(
+    name: str, form: PortalForm, give: Callable[[int, bool], ResponseReturnValue], stages: list[Stage]
+) -> ResponseReturnValue:
+    """One page of logging in: take the answer, or show what the attempt waits for; each end leads on."""
+    if access.signed_in:
+        return go_to(url_for("profile.profile"))
+    carried = _carried()
+    attempt_id: int = carried["id"]
+    try:
+        if form.validate_on_submit():
+            return give(attempt_id, known_browser.is_known(carried["email"].lower(), clock.now()))
+        waits_for = service.stage(attempt_id, clock.now())
+    except AttemptOver:
+        if carried["id"]:
+            flash("This log-in took too long, or its code was used. Enter your address again.", "info")
+        session.pop(_ATTEMPT, None)
+        return go_to(url_for("log_in.log_in", next=carried["next"]))
+    except AccountDisabled:
+        session.pop(_ATTEMPT, None)
+        return render_template("log_in/disabled.html", email=carried["email"]), 403
+    except WrongCode:
+        _say(form, _WRONG[name])
+        waits_for = stages[0]
+    except TooManyTries:
+        _say(form, "Too many wrong codes. Nothing was checked. Wait 5 minutes, then log in again with a new code")
+        waits_for = stages[0]
+    if waits_for not in stages:
+        return go_to(url_for(_PAGES[waits_for]))
+    page = render_template(
+        f"log_in/{name}.html", form=form, email=carried["email"], following=carried["next"], waits_for=waits_for
+    )
+    return page, 422 if form.errors else 200
+
+
+_WRONG = {
+    "code": "This code is not right. Use the one in the latest email",
+    "authenticator": (
+        "This code is not right, or was used before. Enter the one that the app shows now. If it keeps failing, set "
+        "the phone’s clock to automatic"
+    ),
+    "recovery": "This code is not right, or was used before. Each recovery code works once",
+}
+
+
+def _say(form: PortalForm, message: str) -> None:
+    form["code"].errors = [message]
