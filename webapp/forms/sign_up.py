@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wtforms import HiddenField, RadioField, StringField
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import Optional
 
 from webapp.forms import PortalForm
@@ -12,7 +13,7 @@ class SignUpForm(PortalForm):
     email = StringField("Email address")
     seed = RadioField(
         "Do you want to onboard your internet device to SEED?",
-        choices=[("yes", "Yes"), ("no", "No")],
+        choices=[SelectChoice("yes", "Yes"), SelectChoice("no", "No")],
         validators=[Optional()],
     )
     altcha = HiddenField("I'm not a robot")
