@@ -101,7 +101,6 @@ def by() -> By:
 
 
 def _guard() -> ResponseReturnValue | None:
-    g.pop("browser_session", None)  # What an earlier request found counts for nothing, wherever they share a context.
     if request.endpoint is None:
         return None  # No such page, or not by this method: the error page follows.
     audience = audience_of(current_app, request.endpoint)

@@ -8,6 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import html5lib
+from flask import g
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -29,6 +30,8 @@ class PortalClient(FlaskClient):
     last: TestResponse | None = None
 
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:
+        for name in list(g):  # The test's own context goes on through all its requests; what one left is gone.
+            g.pop(name)
         response = super().open(*args, **kwargs)
         check_answer(response)
         if response.mimetype == "text/html":
@@ -47,11 +50,9 @@ class PortalClient(FlaskClient):
         return found.group(1)
 
     def submit(self, address: str, *, htmx: bool = False, **fields: Any) -> TestResponse:
-        """Send a form of the page fetched last."""
-        data = {
-            "csrf_token": self.csrf_token(),
-            **{name: value for name, value in fields.items() if value is not None},
-        }
+        """Send a form of the page fetched last; a field that is None is left out, the token too."""
+        given = {"csrf_token": self.csrf_token(), **fields}
+        data = {name: value for name, value in given.items() if value is not None}
         return self.htmx("POST", address, data=data) if htmx else self.post(address, data=data)
 
 

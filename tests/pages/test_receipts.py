@@ -110,7 +110,7 @@ def test_there_is_nothing_to_resend_before_approval(client, make):
     assert db.session.scalar(select(func.count()).select_from(Mail)) == 0
 
 
-@pytest.mark.parametrize("token", ["x", "x" * 43, "%00", "x" * 5000, "..%2f"])
+@pytest.mark.parametrize("token", ["x", "x" * 43, "%00", "x" * 5000])
 def test_an_unknown_receipt_is_no_page(client, token):
     assert client.get(f"/requests/{token}").status_code in (400, 404)
     client.get("/sign-up")

@@ -70,7 +70,7 @@ def test_the_answer_never_tells_whether_an_account_exists(client, make, htmx, st
         ({"email": "a@dsta.gov.sg"}, "by invitation only"),
         ({"email": "a_FROM.ACME@tech.gov.sg"}, "Vendors and contractors"),
         ({"seed": None}, "Select yes if you want to onboard"),
-        ({"seed": "maybe"}, "Not a valid choice"),
+        ({"seed": "maybe"}, "Select yes if you want to onboard"),
         ({"altcha": ""}, "wait for the check to finish"),
         ({"altcha": "rubbish"}, "wait for the check to finish"),
         ({"csrf_token": "stale"}, "open for too long"),
@@ -127,7 +127,7 @@ def test_a_nul_is_refused_with_a_plain_page(client, make, field, value):
     ("kwargs", "status"),
     [
         ({"json": {"email": "a@tech.gov.sg"}}, 422),
-        ({"data": b"\xff\xfe\x00email", "content_type": "application/x-www-form-urlencoded"}, 400),
+        ({"data": b"\xff\xfe\x00email", "content_type": "application/x-www-form-urlencoded"}, 422),
         ({"data": b"email=\xff\xfe", "content_type": "application/x-www-form-urlencoded"}, 422),
         ({"data": b"email=%FF%FE", "content_type": "application/x-www-form-urlencoded"}, 422),
         ({"data": {"email": "x" * 300_000}}, 413),

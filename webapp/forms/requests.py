@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wtforms import StringField
-from wtforms.validators import InputRequired, Length
+from wtforms.validators import DataRequired, Length
 
 from webapp.forms import PortalForm, squeeze
 
@@ -13,7 +13,7 @@ class RejectForm(PortalForm):
         "Reason",
         filters=[squeeze],
         validators=[
-            InputRequired("Enter a reason: the applicant is told it by email"),
+            DataRequired("Enter a reason: the applicant is told it by email"),
             Length(max=500, message="The reason must have 500 characters or fewer"),
         ],
     )
