@@ -94,12 +94,30 @@ def state_at(invitation: Invitation, now: datetime) -> InvitationState:
     return invitation.state
 
 
-def open_link(token: str, now: datetime, *kinds: InvitationKind) -> Invitation:
-    """The live invitation of a token. Raises `NotFound`, or `LinkEnded` with the state it is in (rule 3.7)."""
-    invitation = find(token, *kinds)
+def check_live(invitation: Invitation, now: datetime) -> None:
+    """Raises `LinkEnded` with how a link ended (rule 3.7).
+
+    A replaced one whose successor has ended as well ended as that one did: asking for a new mail would not help.
+    """
     state = state_at(invitation, now)
-    if state is not InvitationState.LIVE:
-        raise LinkEnded(state)
+    if state is InvitationState.LIVE:
+        return
+    if state is InvitationState.REPLACED:
+        latest = db.session.scalars(
+            select(Invitation)
+            .where(Invitation.account_id == invitation.account_id, Invitation.kind == invitation.kind)
+            .order_by(Invitation.id.desc())
+            .limit(1)
+        ).one()
+        latest_state = state_at(latest, now)
+        state = state if latest_state is InvitationState.LIVE else latest_state
+    raise LinkEnded(state)
+
+
+def open_link(token: str, now: datetime, *kinds: InvitationKind) -> Invitation:
+    """The live invitation of a token. Raises `NotFound`, or `LinkEnded` with how it ended (rule 3.7)."""
+    invitation = find(token, *kinds)
+    check_live(invitation, now)
     return invitation
 
 

@@ -21,7 +21,7 @@ from webapp.links import invitation_path
 from webapp.models import Account, Invitation, SessionKind
 from webapp.services import agreements, audit, authenticators, outbox
 from webapp.services.errors import AgreementChanged, LinkEnded, NotTheNextStep, WrongCode
-from webapp.services.invitations import find, state_at
+from webapp.services.invitations import check_live, find, state_at
 from webapp.services.keys import secret_keys
 from webapp.services.sessions import end_all_sessions, open_session
 
@@ -171,11 +171,9 @@ def _lock(account_id: int) -> Account:
 def _check_live(account: Account, invitation: Invitation, now: datetime) -> None:
     """Raises `LinkEnded` unless the link may be followed at ``now`` by somebody in this status."""
     db.session.refresh(invitation, ["state", "expires_at", "accepted_at"])
-    state = state_at(invitation, now)
-    if state is InvitationState.LIVE and account.status is not _RIGHTFUL[invitation.kind]:
-        state = InvitationState.EXPIRED
-    if state is not InvitationState.LIVE:
-        raise LinkEnded(state)
+    check_live(invitation, now)
+    if account.status is not _RIGHTFUL[invitation.kind]:
+        raise LinkEnded(InvitationState.EXPIRED)
 
 
 def _progress(account: Account, kind: InvitationKind, now: datetime) -> Progress:
