@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 
 from flask import Flask
 
@@ -23,6 +23,12 @@ def sg_datetime(instant: datetime) -> str:
     return f"{sg_date(instant)}, {instant.astimezone(SINGAPORE):%H:%M} Singapore time"
 
 
+def document_date(version: str) -> str:
+    """An agreement's version, which is its date, like "2 November 2026"."""
+    day = date.fromisoformat(version)
+    return f"{day.day} {day:%B %Y}"
+
+
 def ago(instant: datetime, now: datetime) -> str:
     """Like "3 days ago", for ages in lists."""
     minutes = max(0, int((now - instant).total_seconds() // 60))
@@ -36,6 +42,7 @@ def ago(instant: datetime, now: datetime) -> str:
 def init_app(app: Flask) -> None:
     app.add_template_filter(sg_date)
     app.add_template_filter(sg_datetime)
+    app.add_template_filter(document_date)
     app.add_template_filter(ago)
     settings = app.config["SETTINGS"]
     app.context_processor(lambda: {"now": clock.now(), "policy": settings.policy, "settings": settings})
