@@ -1,0 +1,305 @@
+"""Logging in and out by the pages (rules 7.1 and 7.3), and where they lead."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select
+
+from webapp import known_browser
+from webapp.domain.lifecycle import AccountStatus
+from webapp.domain.tokens import LOG_IN_CODE, derive_code
+from webapp.extensions import db
+from webapp.models import BrowserSession, LogInAttempt, Mail, WrongCode
+from webapp.services import authenticators, keys
+
+EMAIL = "peter@tech.gov.sg"
+
+
+@pytest.fixture
+def person(make):
+    return make.account(email=EMAIL)
+
+
+@pytest.fixture
+def totp(make, person):
+    return make.authenticator(person)
+
+
+def mailed_code():
+    nonce = db.session.scalars(select(LogInAttempt.nonce).order_by(LogInAttempt.id.desc())).first()
+    return derive_code(keys.secret_key(), LOG_IN_CODE, nonce)
+
+
+def sessions():
+    return db.session.scalar(select(func.count()).select_from(BrowserSession))
+
+
+def without_what_differs(page):
+    """A page without its token and without the address that was typed."""
+    return re.sub(r'value="[^"]*"', "", page).replace(EMAIL, "…").replace("other@tech.gov.sg", "…")
+
+
+def begin(client, email=EMAIL, following=""):
+    client.get(f"/log-in{following}")
+    return client.submit(f"/log-in{following}", email=email)
+
+
+def to_the_authenticator(client, following=""):
+    begin(client, following=following)
+    client.get("/log-in/code")
+    return client.submit("/log-in/code", code=mailed_code())
+
+
+def log_in(client, totp, now, following=""):
+    to_the_authenticator(client, following)
+    client.get("/log-in/authenticator")
+    return client.submit("/log-in/authenticator", code=totp.at(now))
+
+
+def test_an_officer_logs_in_sees_the_profile_and_logs_out(client, person, totp, now):
+    assert begin(client).location == "/log-in/code"
+    page = client.get("/log-in/code")
+    assert EMAIL in page.text
+    code = mailed_code()
+    assert client.submit("/log-in/code", code=f" {code[:3]} {code[3:]} ").location == "/log-in/authenticator"
+    client.get("/log-in/authenticator")
+    assert client.submit("/log-in/authenticator", code=totp.at(now)).location == "/profile"
+    profile = client.get("/profile")
+    assert EMAIL in profile.text
+    assert "GovTech" in profile.text or "tech.gov.sg" in profile.text
+    assert client.submit("/log-out").location == "/"
+    assert sessions() == 0
+    assert "You are logged out" in client.get("/").text
+    assert client.get("/profile").location == "/log-in?next=/profile"
+
+
+def test_the_cookie_of_before_log_out_opens_nothing(client, app, person, totp, now):
+    log_in(client, totp, now)
+    client.get("/profile")
+    name = app.config["SESSION_COOKIE_NAME"]
+    kept = client.get_cookie(name).value
+    client.submit("/log-out")
+    client.set_cookie(name, kept)
+    assert client.get("/profile").status_code == 303
+
+
+def test_a_session_planted_before_log_in_is_not_the_one_after(client, make, person, totp, now):
+    planted = make.sign_in(client, make.account(AccountStatus.DISABLED))
+    log_in(client, totp, now)
+    with client.session_transaction() as cookie:
+        assert cookie["sid"] != planted
+        assert "log_in" not in cookie
+
+
+@pytest.mark.parametrize("status", [None, "requested", "rejected", "pending", "active", "disabled", "terminated"])
+def test_the_answers_never_tell_whether_an_account_exists(app, client, make, status):
+    if status:
+        make.account(AccountStatus(status), EMAIL)
+    first = begin(client)
+    page = client.get(first.location)
+    wrong = client.submit("/log-in/code", code="000000" if mailed_code() != "000000" else "000001")
+    assert {name for name, _ in wrong.headers} == {name for name, _ in page.headers}
+    nobody = app.test_client()
+    begin(nobody, "other@tech.gov.sg")
+    same = nobody.get("/log-in/code")
+    assert without_what_differs(same.text) == without_what_differs(page.text)
+    code = "000000" if mailed_code() != "000000" else "000001"
+    assert without_what_differs(nobody.submit("/log-in/code", code=code).text) == without_what_differs(wrong.text)
+
+
+@pytest.mark.parametrize(
+    ("email", "says"),
+    [
+        ("", "Enter your organisational email address"),
+        ("peter", "in the format"),
+        ("x" * 300 + "@tech.gov.sg", "113 characters or fewer"),
+        ("peter😀@tech.gov.sg", "letters A to Z"),
+        ("a@tech.gov.sg\r\nBcc: b@tech.gov.sg", "in the format"),
+    ],
+)
+def test_an_address_that_is_none_is_told_and_kept(client, email, says):
+    answer = begin(client, email)
+    assert answer.status_code == 422
+    assert says in answer.text
+    assert "There is a problem" in answer.text
+    assert db.session.scalar(select(func.count()).select_from(LogInAttempt)) == 0
+
+
+@pytest.mark.parametrize("page", ["code", "authenticator", "recovery"])
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("", "Enter"),
+        ("12345", "not right|6 digits"),
+        ("x" * 5000, "6 digits|letters and digits"),
+        ("１２３４５６", "6 digits|not right"),
+        ("😀", "6 digits|not right"),
+    ],
+)
+def test_a_code_that_is_none_is_told_beside_the_field(client, person, totp, page, code, says):
+    begin(client) if page == "code" else to_the_authenticator(client)
+    client.get(f"/log-in/{page}")
+    answer = client.submit(f"/log-in/{page}", code=code)
+    assert answer.status_code == 422
+    assert re.search(f'id="code-error".*?({says})', answer.text, re.DOTALL)
+    assert sessions() == 0
+
+
+@pytest.mark.parametrize("address", ["/log-in", "/log-in/code"])
+def test_a_stale_form_is_told_and_keeps_what_was_typed(client, person, address):
+    begin(client)
+    client.get(address)
+    answer = client.submit(address, email=EMAIL, code="123456", csrf_token="stale")
+    assert answer.status_code == 422
+    assert "open for too long" in answer.text
+    assert ("123456" if address.endswith("code") else EMAIL) in answer.text
+
+
+@pytest.mark.parametrize("address", ["/log-in/code", "/log-in/authenticator", "/log-in/recovery"])
+def test_a_step_without_the_ones_before_leads_to_the_first(client, person, address):
+    assert client.get(address).location.startswith("/log-in")
+    client.get("/log-in")
+    assert (
+        client.submit(address, code="123456" if "recovery" not in address else "abcd-efgh-2345").location == "/log-in"
+    )
+
+
+def test_each_page_leads_to_the_step_that_waits(client, person, totp):
+    begin(client)
+    assert client.get("/log-in/authenticator").location == "/log-in/code"
+    assert client.get("/log-in/recovery").location == "/log-in/code"
+    client.get("/log-in/code")
+    client.submit("/log-in/code", code=mailed_code())
+    assert client.get("/log-in/code").location == "/log-in/authenticator"
+
+
+def test_what_took_too_long_begins_anew_and_still_leads_on(client, person, now, set_now):
+    begin(client, following="?next=/profile")
+    set_now(now + timedelta(minutes=11))
+    answer = client.get("/log-in/code")
+    assert answer.location == "/log-in?next=/profile"
+    assert "took too long" in client.get(answer.location).text
+
+
+def test_a_second_start_within_the_minute_says_that_the_code_was_sent(client, person):
+    begin(client)
+    client.get("/log-in/code")
+    answer = client.submit("/log-in", email=EMAIL)
+    assert "less than a minute ago" in client.get(answer.location).text
+    assert db.session.scalar(select(func.count()).select_from(Mail)) == 1
+
+
+def test_too_many_wrong_codes_say_what_to_do(client, person):
+    begin(client)
+    client.get("/log-in/code")
+    wrong = "000000" if mailed_code() != "000000" else "000001"
+    for _ in range(5):
+        assert client.submit("/log-in/code", code=wrong).status_code == 422
+    answer = client.submit("/log-in/code", code=mailed_code())
+    assert "Wait 5 minutes" in answer.text
+    assert db.session.scalar(select(func.count()).select_from(WrongCode)) == 5
+
+
+def test_a_recovery_code_lets_in_and_tells_how_many_are_left(client, person, totp, policy):
+    authenticators.create_recovery_codes(person, policy)
+    db.session.commit()
+    code = authenticators.codes_to_save(person)[3]
+    to_the_authenticator(client)
+    assert "/log-in/recovery" in client.get("/log-in/authenticator").text
+    client.get("/log-in/recovery")
+    assert client.submit("/log-in/recovery", code=code.upper().replace("-", " ")).location == "/profile"
+    assert "You have 9 codes left" in client.get("/profile").text
+
+
+def test_who_is_disabled_is_told_after_the_right_code(client, make):
+    make.account(AccountStatus.DISABLED, EMAIL)
+    begin(client)
+    client.get("/log-in/code")
+    answer = client.submit("/log-in/code", code=mailed_code())
+    assert answer.status_code == 403
+    assert "Your TechPass is disabled" in answer.text
+
+
+def test_whose_authenticator_was_reset_is_led_to_the_mail(client, person):
+    to_the_authenticator(client)
+    page = client.get("/log-in/authenticator")
+    assert "Set up your new authenticator first" in page.text
+    assert client.get("/log-in/recovery").location == "/log-in/authenticator"
+
+
+@pytest.mark.parametrize(
+    ("following", "leads"),
+    [
+        ("/profile?tab=1", "/profile?tab=1"),
+        ("/admin/requests", "/admin/requests"),
+        ("https://evil.example/", "/profile"),
+        ("//evil.example/", "/profile"),
+        ("/\\evil.example", "/profile"),
+        ("\\\\evil.example", "/profile"),
+        ("javascript:alert(1)", "/profile"),
+        ("/%0d%0aSet-Cookie:x", "/profile"),
+        ("profile", "/profile"),
+    ],
+)
+def test_logging_in_leads_on_within_this_site_alone(client, person, totp, now, following, leads):
+    """L8."""
+    assert log_in(client, totp, now, f"?next={following}").location == leads
+    assert client.get(f"/log-in?next={following}").location == leads
+
+
+def test_a_known_browser_is_not_told_of_and_not_locked_out_by_strangers(app, client, person, totp, now, set_now):
+    log_in(client, totp, now)
+    client.get("/profile")
+    client.submit("/log-out")
+    stranger = app.test_client()
+    begin(stranger)
+    stranger.get("/log-in/code")
+    wrong = "000000" if mailed_code() != "000000" else "000001"
+    for _ in range(5):
+        stranger.submit("/log-in/code", code=wrong)
+    later = now + timedelta(minutes=2)
+    set_now(later)
+    assert log_in(client, totp, later).location == "/profile"
+    assert db.session.scalar(select(func.count()).select_from(Mail).where(Mail.kind == "new_sign_in")) == 1
+
+
+@pytest.mark.parametrize("value", ["", "x", "1.2", "1764000000.", "abc.def", "1764000000." + "0" * 64])
+def test_a_forged_mark_makes_no_browser_known(app, now, value):
+    with app.test_request_context("/", headers={"Cookie": f"techpass-known={value}"}):
+        assert not known_browser.is_known(EMAIL, now)
+
+
+def test_a_browser_is_known_to_its_owner_for_half_a_year(app, client, person, totp, now):
+    log_in(client, totp, now)
+    mark = client.get_cookie("techpass-known").value
+    assert "peter" not in mark
+    with app.test_request_context("/", headers={"Cookie": f"techpass-known={mark}"}):
+        assert known_browser.is_known(EMAIL, now + known_browser.LIFE)
+        assert not known_browser.is_known(EMAIL, now + known_browser.LIFE + timedelta(seconds=1))
+        assert not known_browser.is_known("other@tech.gov.sg", now)
+
+
+def test_one_address_is_limited_and_others_are_not(client, person):
+    client.get("/log-in")
+    token = client.csrf_token()
+    statuses = [client.post("/log-in", data={"email": EMAIL, "csrf_token": token}).status_code for _ in range(21)]
+    assert statuses == [303] * 20 + [429]
+    assert client.post("/log-in", data={"email": "b@tech.gov.sg", "csrf_token": token}).status_code == 303
+
+
+def test_a_session_ends_when_idle_and_at_its_end(client, person, totp, now, set_now):
+    log_in(client, totp, now)
+    for minutes in range(29, 12 * 60, 29):
+        set_now(now + timedelta(minutes=minutes))
+        assert client.get("/profile").status_code == 200
+    set_now(now + timedelta(hours=12))
+    assert client.get("/profile").status_code == 303
+
+
+def test_half_an_hour_without_a_click_ends_it(client, person, totp, now, set_now):
+    log_in(client, totp, now)
+    set_now(now + timedelta(minutes=31))
+    assert client.htmx("GET", "/profile").headers["HX-Redirect"].startswith("/log-in")
