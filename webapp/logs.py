@@ -13,6 +13,9 @@ from flask import Flask, Response, g, request
 log = structlog.get_logger()
 _started = False
 
+_QUIET = ("static", "health.healthz", "dev_inbox.inbox")
+"""Asked for every few seconds, and of no interest."""
+
 
 def configure(*, development: bool) -> None:
     """Set up the logs of this process, once."""
@@ -52,7 +55,7 @@ def init_app(app: Flask) -> None:
 
     @app.after_request
     def _log_request(response: Response) -> Response:
-        if settings.app_env != "test" and request.endpoint not in ("static", "health.healthz"):
+        if settings.app_env != "test" and request.endpoint not in _QUIET:
             log.info(
                 "request",
                 method=request.method,

@@ -81,7 +81,7 @@ def write_private(path: Path, text: str) -> None:
 
 def development_settings(data_dir: Path, port: int, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """What the portal's processes need beside ``environ``; what that sets already is left alone."""
-    chosen = {"APP_ENV": "development", "DEV_MAILBOX": str(data_dir / "mailbox")}
+    chosen = {"APP_ENV": "development"}
     if not environ.get("SECRET_KEY"):
         chosen["SECRET_KEY"] = secret_key(data_dir)
     if not environ.get("PUBLIC_BASE_URL"):
@@ -94,6 +94,7 @@ def development_settings(data_dir: Path, port: int, environ: Mapping[str, str] =
         # The catcher takes no credentials and speaks no TLS.
         chosen |= {"MAIL_SERVER": "127.0.0.1", "MAIL_PORT": str(free_port())}
         chosen |= {"MAIL_USERNAME": "", "MAIL_PASSWORD": "", "MAIL_USE_TLS": "false"}
+        chosen["DEV_MAILBOX"] = str(data_dir / "mailbox")
     return chosen
 
 

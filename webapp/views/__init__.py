@@ -20,6 +20,7 @@ _NAMES = (
     "profile",
     "admin_requests",
     "health",
+    "dev_inbox",
 )
 
 
