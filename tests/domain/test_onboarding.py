@@ -7,11 +7,8 @@ from itertools import product
 
 import pytest
 
-from webapp.domain.agreements import title_and_blocks
-from webapp.domain.browsers import describe
 from webapp.domain.lifecycle import InvitationKind
 from webapp.domain.onboarding import Document, Progress, Step, is_complete, is_done, next_step, steps
-from webapp.domain.paths import own_path
 
 TECHPASS, AUTHENTICATOR = InvitationKind.TECHPASS, InvitationKind.AUTHENTICATOR
 TERMS, PRIVACY, MDM = Document.TERMS_OF_USE, Document.PRIVACY_POLICY, Document.MDM_AUP
@@ -85,63 +82,3 @@ def test_no_mix_of_what_is_done_skips_a_step():
 def test_the_policy_of_device_management_is_for_those_who_asked_for_seed():
     assert Step.MDM_AUP not in steps(at(0))
     assert steps(at(0, seed=True))[-1] is Step.MDM_AUP
-
-
-def test_a_document_is_read_into_headings_paragraphs_and_lists():
-    title, blocks = title_and_blocks("Terms\n\nFirst line\nand second.\n\n# 1. Use\n\n- one\n  goes on\n- two\n")
-    assert title == "Terms"
-    assert [(block.kind, block.lines) for block in blocks] == [
-        ("paragraph", ("First line", "and second.")),
-        ("heading", ("1. Use",)),
-        ("list", ("one goes on", "two")),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("text", "kept"),
-    [
-        ("/profile", True),
-        ("/admin/requests?after=2026-01-01T00:00_3", True),
-        ("/profile#seed", True),
-        ("/seed/abc?x=https://elsewhere.example", True),
-        (None, False),
-        ("", False),
-        ("profile", False),
-        ("//elsewhere.example", False),
-        ("///elsewhere.example", False),
-        ("/\\elsewhere.example", False),
-        ("\\\\elsewhere.example", False),
-        ("/\t/elsewhere.example", False),
-        ("/\n/elsewhere.example", False),
-        ("\t//elsewhere.example", False),
-        (" //elsewhere.example", False),
-        ("https://elsewhere.example", False),
-        ("https:/elsewhere.example", False),
-        ("javascript:alert(1)", False),
-        ("JaVaScRiPt:alert(1)", False),
-        ("data:text/html,x", False),
-        ("/a\r\nSet-Cookie: x=1", False),
-        ("/a\x00", False),
-        ("/é", False),
-        ("/" + "a" * 600, False),
-    ],
-)
-def test_only_a_path_of_this_site_is_gone_on_to(text, kept):
-    assert own_path(text) == (text if kept else None)
-
-
-@pytest.mark.parametrize(
-    ("user_agent", "words"),
-    [
-        (
-            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/140.0 Safari/537.36 Edg/140.0",
-            "Edge on Windows",
-        ),
-        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 14_1) AppleWebKit/605.1 Version/17 Safari/605.1", "Safari on a Mac"),
-        ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Linux"),
-        ("<script>alert(1)</script>", "an unknown browser on an unknown system"),
-        ("", "an unknown browser on an unknown system"),
-    ],
-)
-def test_a_browser_is_named_in_words_of_ours(user_agent, words):
-    assert describe(user_agent) == words
