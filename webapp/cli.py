@@ -24,6 +24,7 @@ def init_app(app: Flask) -> None:
     app.cli.add_command(admin)
     app.cli.add_command(prepare)
     app.cli.add_command(run_sweep)
+    app.cli.add_command(demo)
 
 
 @admin.command("create")
@@ -77,3 +78,18 @@ def run_sweep(dry_run: bool, show_all: bool, confirm: bool) -> None:
         click.echo(f"{part}: held. It would end {count} accounts or more. See --dry-run, then use --confirm.")
     if summary.failed:
         raise click.ClickException(f"These parts failed; the log says why: {', '.join(summary.failed)}")
+
+
+@click.command()
+def demo() -> None:
+    """Fill an empty development portal with six weeks of sample data. `./run demo` does it."""
+    from webapp.dev import demo as sample
+
+    try:
+        people = sample.fill(clock.now(), current_app.config["POLICY"])
+    except sample.DemoRefused as error:
+        raise click.ClickException(str(error)) from error
+    if people:
+        click.echo(f"Sample data: {people} people of the last six weeks, and the mails of the last day.")
+    else:
+        click.echo("Sample data: there since an earlier start.")

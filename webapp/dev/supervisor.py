@@ -116,8 +116,11 @@ class Supervisor:
         if "MAIL_SERVER" in chosen:
             self._add(mail_part(self.data_dir, int(chosen["MAIL_PORT"])))
         self._finish(prepare)
+        said = prepare.said
         if self.demo:
-            self._finish(self._add(flask_part("demo")))
+            demo = self._add(flask_part("demo"))
+            self._finish(demo)
+            said += demo.said
         if web not in self.parts:
             self._add(web)
         self._await_health()
@@ -127,7 +130,7 @@ class Supervisor:
             if name in self.wanted:
                 self._add(job_part(name))
         self.ready = True
-        self._greet(prepare.said.decode(errors="replace"))
+        self._greet(said.decode(errors="replace"))
 
     def _await_health(self) -> None:
         probe = HealthProbe(self.port, urlsplit(self.environ["PUBLIC_BASE_URL"]).netloc)
@@ -138,14 +141,14 @@ class Supervisor:
         if probe.status != 200:
             raise StartFailed(f"The web server answers /healthz with {probe.status}; its output above says why.")
 
-    def _greet(self, first_admin: str) -> None:
+    def _greet(self, said: str) -> None:
         url = self.environ["PUBLIC_BASE_URL"]
         write_private(self.data_dir / "ready", f"http://127.0.0.1:{self.port}\n")
         lines = ["", f"  TechPass Portal   {url}"]
         if "MAIL_PORT" in self.environ and self.environ.get("DEV_MAILBOX"):
             lines.append(f"  Mails it sent     {url}/dev/inbox")
         lines.append(f"  Authenticator     {url}/dev/authenticator")
-        lines += ["", *(f"  {line}" for line in first_admin.strip().splitlines())]
+        lines += ["", *(f"  {line}" for line in said.strip().splitlines())]
         lines += ["", f"  Data in {self.data_dir}. Ctrl-C stops everything.", ""]
         self._say("\n".join(lines))
 

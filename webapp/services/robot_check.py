@@ -31,12 +31,12 @@ def _secrets() -> tuple[str, str]:
     return derive_key(secret_key(), "robot-check").hex(), derive_key(secret_key(), "robot-check-key").hex()
 
 
-def challenge(now: datetime) -> dict[str, Any]:
+def challenge(now: datetime, cost: int | None = None) -> dict[str, Any]:
     """A new puzzle for the widget. Nothing is kept of it: it carries its own signature."""
     hmac_secret, hmac_key_secret = _secrets()
     return altcha.create_challenge(
         "PBKDF2/SHA-256",
-        cost=_COST,
+        cost=cost or _COST,
         counter=secrets.randbelow(100) + 50,
         expires_at=now + LIFE,
         hmac_secret=hmac_secret,
