@@ -35,9 +35,14 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_url() -> Iterator[str]:
+def postgresql_cluster() -> Iterator[servers.Postgres]:
     with servers.postgres() as server:
-        yield server.url
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql_url(postgresql_cluster: servers.Postgres) -> str:
+    return postgresql_cluster.url
 
 
 def settings_for(database_url: str, redis_url: str, **changes: Any) -> Settings:

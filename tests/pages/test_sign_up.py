@@ -186,7 +186,7 @@ def test_opened_as_a_page_the_check_leads_to_the_form(client):
 def test_the_robot_check_is_served_by_ourselves_and_says_what_to_do_without_scripts(client):
     page = client.get("/sign-up").text
     assert "https://" not in re.sub(r'<a [^>]*href="[^"]*"', "", page)
-    assert re.search(r"<noscript>.*scripts.*</noscript>", page, re.DOTALL)
+    assert "check needs scripts" in page
     challenge = json.loads(client.get("/captcha/challenge").text)
     assert challenge["signature"]
 
