@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -15,7 +16,7 @@ from webapp.models import Account, AuditEvent, Authenticator, Invitation, Mail, 
 from webapp.services import admins
 
 
-def counted(column, *conditions) -> Counter:
+def counted(column, *conditions) -> Counter[Any]:
     return Counter(dict(db.session.execute(select(column, func.count()).where(*conditions).group_by(column)).all()))
 
 
