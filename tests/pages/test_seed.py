@@ -1,0 +1,159 @@
+"""The SEED link: it needs an active TechPass, and leads to what is missing (rules 4.3 and 4.4)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select
+
+from tests.onboarding import Walk, landing
+from webapp.domain.lifecycle import AccountStatus, InvitationKind, SeedStatus
+from webapp.extensions import db
+from webapp.models import Account, AuditEvent, BrowserSession, Invitation, Mail
+
+STYLES = pytest.mark.parametrize("htmx", [False, True], ids=["page", "htmx"])
+
+
+def written() -> list[int]:
+    tables = (Account, Invitation, Mail, AuditEvent, BrowserSession)
+    return [db.session.scalar(select(func.count()).select_from(table)) or 0 for table in tables]
+
+
+def seed_link(make, status: AccountStatus = AccountStatus.ACTIVE, **changes) -> tuple[Account, str]:
+    account = make.account(status, seed_status=SeedStatus.INVITED, **changes)
+    _, token = make.invitation(account, InvitationKind.SEED)
+    return account, f"/seed/{token}"
+
+
+def test_a_visitor_logs_in_first(client, make):
+    _, address = seed_link(make)
+    assert landing(client.get(address)) == "/profile#seed"
+    assert "/log-in" in client.get("/profile").headers["Location"]
+
+
+def test_its_holder_comes_to_the_profile(client, make):
+    account, address = seed_link(make)
+    make.sign_in(client, account)
+    assert landing(client.get(address)) == "/profile#seed"
+    assert 'id="seed"' in client.get("/profile").text
+
+
+def test_somebody_else_is_told_that_it_is_for_another_account(client, make):
+    account, address = seed_link(make, email="peter@tech.gov.sg")
+    make.sign_in(client, make.account(email="mary@tech.gov.sg"))
+    answer = client.get(address)
+    assert answer.status_code == 403
+    assert "This link is for another account" in answer.text
+    assert "mary@tech.gov.sg" in answer.text
+    assert account.email not in answer.text
+    assert "Log out" in answer.text
+
+
+def test_a_pending_person_is_told_what_is_missing(client, make):
+    account, address = seed_link(make, AccountStatus.PENDING, email="peter@tech.gov.sg")
+    make.invitation(account)
+    page = client.get(address).text
+    assert "Activate your TechPass first" in page
+    assert "peter@tech.gov.sg" in page
+    assert "Thursday, 24 December 2026, 10:00 Singapore time" in page
+    assert "Send the TechPass invitation again" in page
+
+
+@STYLES
+def test_a_pending_person_has_the_invitation_sent_again_once_a_day(client, make, htmx):
+    account, address = seed_link(make, AccountStatus.PENDING)
+    make.invitation(account)
+    client.get(address)
+    assert landing(client.submit(f"{address}/resend", htmx=htmx)) == address
+    assert "We have sent a new email" in client.get(address).text
+    assert landing(client.submit(f"{address}/resend", htmx=htmx)) == address
+    assert "Nothing new was sent" in client.get(address).text
+    assert [mail.kind for mail in db.session.scalars(select(Mail))] == ["techpass_onboarding"]
+    states = {(row.kind, row.state) for row in db.session.scalars(select(Invitation))}
+    assert states == {("seed", "live"), ("techpass", "replaced"), ("techpass", "live")}
+
+
+@STYLES
+def test_nothing_is_sent_for_an_active_person(client, make, htmx):
+    _, address = seed_link(make)
+    client.get("/log-in")
+    before = written()
+    assert landing(client.submit(f"{address}/resend", htmx=htmx)) == address
+    assert written() == before
+
+
+def test_after_activation_the_link_leads_on(client, make, now):
+    account, address = seed_link(make, AccountStatus.PENDING)
+    _, token = make.invitation(account)
+    walk = Walk(make, token, account)
+    walk.accept()
+    walk.to(None)
+    assert landing(client.get(address)) == "/profile#seed"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("status", [AccountStatus.PENDING, AccountStatus.ACTIVE])
+def test_opening_it_changes_nothing(client, make, method, status):
+    _, address = seed_link(make, status)
+    before = written()
+    for _ in range(3):
+        client.open(address, method=method)
+        client.open(f"{address}/resend", method=method)
+    assert written() == before
+
+
+@STYLES
+@pytest.mark.parametrize("action", ["", "/resend"])
+@pytest.mark.parametrize(("beside", "works"), [(timedelta(0), True), (timedelta(seconds=1), False)])
+def test_it_is_valid_until_the_end_of_its_instant(client, make, now, set_now, htmx, action, beside, works):
+    account, address = seed_link(make, AccountStatus.PENDING)
+    make.invitation(account)
+    client.get(address)
+    set_now(now + timedelta(days=30) + beside)
+    answer = client.submit(f"{address}/resend", htmx=htmx) if action else client.get(address)
+    if works:
+        assert answer.status_code in (200, 204, 303)
+    else:
+        assert answer.status_code == 410
+        assert "This SEED link has expired" in answer.text
+        assert "30 days" in answer.text
+        assert db.session.scalar(select(func.count()).select_from(Mail)) == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        ("used", "This SEED link was used already"),
+        ("replaced", "A newer email has replaced this SEED link"),
+        ("expired", "This SEED link has expired"),
+    ],
+)
+def test_a_link_that_ended_says_how_and_leads_to_the_profile(client, make, state, says):
+    account, address = seed_link(make)
+    db.session.scalars(select(Invitation)).one().state = state
+    if state == "replaced":
+        db.session.flush()
+        make.invitation(account, InvitationKind.SEED)
+    db.session.commit()
+    answer = client.get(address)
+    assert answer.status_code == 410
+    assert says in answer.text
+    assert 'href="/profile#seed"' in answer.text
+
+
+@pytest.mark.parametrize("action", ["", "/resend"])
+@pytest.mark.parametrize("token", ["x", "x" * 43, "😀", "x" * 5000])
+def test_an_unknown_link_says_so(client, make, action, token):
+    seed_link(make)
+    client.get("/log-in")
+    address = f"/seed/{token}{action}"
+    answer = client.submit(address) if action else client.get(address)
+    assert answer.status_code == 404
+    assert "We do not know this link" in answer.text
+
+
+@pytest.mark.parametrize("kind", [InvitationKind.TECHPASS, InvitationKind.AUTHENTICATOR])
+def test_a_link_of_another_kind_is_not_known_here(client, make, kind):
+    _, token = make.invitation(make.account(), kind)
+    assert client.get(f"/seed/{token}").status_code == 404
