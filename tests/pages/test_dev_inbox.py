@@ -219,13 +219,13 @@ def test_the_typed_key_gives_the_code_of_now(client, now, set_now):
         "",
         "short",
         "0189 0189 0189 0189",
-        "JBSWY3DPEHPK3PXP1",
+        "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP1",
         "é" * 20,
         "A" * 501,
         "otpauth://",
         "otpauth://[",
-        "otpauth://hotp/x?secret=JBSWY3DPEHPK3PXP&counter=1",
-        "otpauth://totp/x?secret=JBSWY3DPEHPK3PXP&period=0",
+        "otpauth://hotp/x?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&counter=1",
+        "otpauth://totp/x?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&period=0",
     ],
 )
 def test_what_is_no_key_gets_a_plain_error(client, key):
@@ -242,4 +242,4 @@ def test_in_production_none_of_it_exists(client, folder, production):
         assert client.get(address).status_code == 404
         assert client.htmx("GET", address).status_code == 404
     client.get("/sign-up")
-    assert client.submit("/dev/authenticator", key="JBSWY3DPEHPK3PXP").status_code == 404
+    assert client.submit("/dev/authenticator", key="JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP").status_code == 404
