@@ -58,6 +58,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     if settings.trusted_proxies:
         count = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=0)  # type: ignore[method-assign]
-    static = WhiteNoise(app.wsgi_app, root=app.static_folder, prefix="static/", max_age=31536000)
+    static = WhiteNoise(
+        app.wsgi_app,
+        root=app.static_folder,
+        prefix="static/",
+        max_age=31536000,
+        autorefresh=settings.is_development,
+    )
     app.wsgi_app = static  # type: ignore[method-assign]
     return app

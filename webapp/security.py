@@ -118,6 +118,7 @@ def _has_nul(given: MultiDict[str, str]) -> bool:
 
 def _add_headers(response: Response) -> Response:
     # What a view has set itself stays: a page of its own policy, a file that may be kept.
-    response.headers.extend({name: value for name, value in _HEADERS.items() if name not in response.headers})
+    given = {name for name, _ in response.headers}
+    response.headers.extend([(name, value) for name, value in _HEADERS.items() if name not in given])
     response.headers.add("Vary", "HX-Request")
     return response
