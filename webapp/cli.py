@@ -12,7 +12,7 @@ from flask_migrate import upgrade
 from webapp import clock
 from webapp.domain.addresses import AddressError
 from webapp.services import admins, sweep
-from webapp.services.errors import SignUpRefused
+from webapp.services.errors import NotFound, ReasonMissing, SignUpRefused
 
 NAMES_SHOWN = 20
 """Of each kind, in `sweep --dry-run`."""
@@ -39,6 +39,20 @@ def create_admin(email: str) -> None:
         click.echo(f"Set up the account at {link}")
     else:
         click.echo(f"{email} is an admin now. They sign in as before.")
+
+
+@admin.command("reset-authenticator")
+@click.argument("email")
+@click.option("--reason", required=True, help="Goes on record for good, so it must name nobody.")
+def reset_authenticator(email: str, reason: str) -> None:
+    """Take away the authenticator and recovery codes of EMAIL, and mail them a link to set up new ones."""
+    try:
+        admins.reset_authenticator(email, reason, clock.now(), current_app.config["POLICY"])
+    except (AddressError, ReasonMissing) as error:
+        raise click.ClickException(str(error) or "Give a reason.") from error
+    except NotFound as error:
+        raise click.ClickException(f"Nobody with the address {email} has an account to sign in to.") from error
+    click.echo(f"Done. {email} is signed out everywhere; the link is on its way by mail.")
 
 
 @click.command()

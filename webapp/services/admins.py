@@ -12,8 +12,8 @@ from webapp.domain.tokens import invitation_purpose, recover_token
 from webapp.extensions import db
 from webapp.links import invitation_link
 from webapp.models import Account
-from webapp.services import agencies, audit, expiry
-from webapp.services.errors import SignUpRefused
+from webapp.services import agencies, audit, authenticators, expiry
+from webapp.services.errors import NotFound, SignUpRefused
 from webapp.services.invitations import issue, live_invitation, state_at
 from webapp.services.keys import secret_keys
 
@@ -61,9 +61,25 @@ def create(text: str, now: datetime, policy: Policy) -> str | None:
     return link
 
 
+def reset_authenticator(text: str, reason: str, now: datetime, policy: Policy) -> None:
+    """What `authenticators.reset_authenticator` does, by address: for an admin whom no other admin can help (rule 7.3).
+
+    Raises `AddressError`, `ReasonMissing`, or `NotFound` where nobody has the address or waits for approval.
+    """
+    folded = parse(text).folded
+    account_id = db.session.scalar(
+        select(Account.id).where(Account.email_folded == folded, Account.status.in_(LIVE)),
+    )
+    if account_id is None:
+        raise NotFound
+    authenticators.reset_authenticator(account_id, reason, audit.SYSTEM, now, policy)
+
+
 def first(email: str, now: datetime, policy: Policy) -> str | None:
     """In development: an admin at ``email`` where there is none yet, and the set-up link until it was followed."""
-    account = db.session.scalar(select(Account).where(Account.role == Role.ADMIN, Account.status.in_(LIVE)).limit(1))
+    account = db.session.scalar(
+        select(Account).where(Account.role == Role.ADMIN, Account.status.in_(LIVE)).order_by(Account.id).limit(1)
+    )
     if account is None:
         return create(email, now, policy)
     if account.status is not AccountStatus.PENDING:
