@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import request
 from flask_wtf import FlaskForm
+from werkzeug.datastructures import MultiDict
 
 STALE = "This page was open for too long, so nothing was sent. Your answers are kept: check them and submit again."
 
 
 class PortalForm(FlaskForm):
     """A form that says in plain words when its token is stale, and keeps what was typed."""
+
+    class Meta(FlaskForm.Meta):  # type: ignore[name-defined,misc]
+        def wrap_formdata(self, form: FlaskForm, formdata: Any) -> MultiDict[str, str] | None:
+            """Text fields alone: a file or JSON where one is expected would be no text (S5)."""
+            if formdata is None or isinstance(formdata, MultiDict):
+                return formdata
+            return request.form if form.is_submitted() else None
 
     def validate(self, *args: Any, **kwargs: Any) -> bool:
         valid = bool(super().validate(*args, **kwargs))
