@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, abort, current_app, flash, render_template, request, url_for
@@ -135,6 +135,7 @@ def _after() -> tuple[datetime, int] | None:
     at, _, number = request.args.get("after", "").rpartition("_")
     try:
         instant, last = datetime.fromisoformat(at), int(number)
-    except ValueError:
+        known = instant.tzinfo is not None and 0 < last <= MAX_ID
+        return (instant.astimezone(UTC), last) if known else None
+    except (ValueError, OverflowError):  # Not a date; one that UTC has no year for.
         return None
-    return (instant, last) if instant.tzinfo is not None and 0 < last <= MAX_ID else None
