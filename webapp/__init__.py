@@ -62,8 +62,9 @@ def create_app(settings: Settings | None = None) -> Flask:
         app.wsgi_app,
         root=app.static_folder,
         prefix="static/",
+        allow_all_origins=False,
         max_age=31536000,
         autorefresh=settings.is_development,
     )
-    app.wsgi_app = static  # type: ignore[method-assign]
+    app.wsgi_app = security.SecurityHeaders(static, settings)  # type: ignore[method-assign]
     return app

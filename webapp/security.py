@@ -15,6 +15,9 @@ from webapp.domain.tokens import derive_key
 from webapp.models.base import MAX_ID
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
     from webapp.settings import Settings
 
 CONTENT_SECURITY_POLICY = (
@@ -84,8 +87,7 @@ class IdConverter(IntegerConverter):
 def init_app(app: Flask) -> None:
     app.url_map.converters["id"] = IdConverter
     app.before_request(_refuse_nul)
-    app.after_request(_add_headers)
-    settings: Settings = app.config["SETTINGS"]
+    app.after_request(_vary)
 
     @app.url_defaults
     def _mark_static_files(endpoint: str, values: dict[str, Any]) -> None:
@@ -93,12 +95,24 @@ def init_app(app: Flask) -> None:
         if endpoint == "static":
             values["v"] = _content_mark(f"{app.static_folder}/{values['filename']}")
 
-    if settings.is_https:
 
-        @app.after_request
-        def _insist_on_https(response: Response) -> Response:
-            response.headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
-            return response
+class SecurityHeaders:
+    """The outermost layer: no answer leaves without these headers, files and errors included (H1)."""
+
+    def __init__(self, app: WSGIApplication, settings: Settings) -> None:
+        self._app = app
+        self._headers = dict(_HEADERS)
+        if settings.is_https:
+            self._headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
+            # What was set inside stays: a page of its own policy, a file that may be kept.
+            given = {name.lower() for name, _ in headers}
+            missing = [(name, value) for name, value in self._headers.items() if name.lower() not in given]
+            return start_response(status, [*headers, *missing], *exc_info)
+
+        return self._app(environ, start)
 
 
 @cache
@@ -116,9 +130,6 @@ def _has_nul(given: MultiDict[str, str]) -> bool:
     return any("\x00" in name or "\x00" in value for name, value in given.items(multi=True))
 
 
-def _add_headers(response: Response) -> Response:
-    # What a view has set itself stays: a page of its own policy, a file that may be kept.
-    given = {name for name, _ in response.headers}
-    response.headers.extend([(name, value) for name, value in _HEADERS.items() if name not in given])
+def _vary(response: Response) -> Response:
     response.headers.add("Vary", "HX-Request")
     return response
