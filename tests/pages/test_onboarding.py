@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from tests.onboarding import Visit, Walk, app_of, landing
 from webapp.access import SESSION_TOKEN
-from webapp.domain.lifecycle import AccountStatus, SeedStatus
+from webapp.domain.lifecycle import AccountStatus, InvitationState, SeedStatus
 from webapp.domain.onboarding import Document, Step
 from webapp.extensions import db
 from webapp.models import (
@@ -431,6 +431,6 @@ def test_the_last_answer_sent_twice_activates_once_and_says_that_it_is_done(app,
 def test_a_link_ended_with_its_token_gone_leads_to_the_start_page(client, make):
     stands_at(client, make, Step.PERMISSIONS)
     invitation = db.session.scalars(select(Invitation)).one()
-    invitation.nonce, invitation.state = "", "expired"
+    invitation.nonce, invitation.state = "", InvitationState.EXPIRED
     db.session.commit()
     assert landing(client.get(PAGES[Step.PERMISSIONS])) == "/"

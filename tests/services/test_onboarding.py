@@ -9,7 +9,7 @@ from datetime import timedelta
 from itertools import permutations
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from tests.onboarding import BROWSER, PEER, Walk, app_of
 from webapp.domain.lifecycle import AccountStatus, InvitationKind, InvitationState, MailState, SeedStatus
@@ -412,8 +412,8 @@ def test_the_databases_own_condition_activates_a_pending_account_alone(app, make
 
     def lock_and_lose(account_id: int) -> Account:
         account = lock(account_id)
-        other = Account.__table__.update().where(Account.id == account_id).values(status="terminated")
-        db.session.connection().execute(other)
+        other = update(Account).where(Account.id == account_id).values(status=AccountStatus.TERMINATED)
+        db.session.execute(other, execution_options={"synchronize_session": False})
         return account
 
     monkeypatch.setattr(onboarding, "_lock", lock_and_lose)
