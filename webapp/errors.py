@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import structlog
-from flask import Flask, render_template, request
+from flask import Flask, Response, render_template, request
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, SecurityError
 
 from webapp.extensions import db
 
@@ -21,6 +21,7 @@ _WITH_A_PAGE = frozenset({400, 403, 404, 405, 409, 410, 413, 415, 429, 500, 503}
 
 def init_app(app: Flask) -> None:
     app.register_error_handler(CSRFError, _stale_form)
+    app.register_error_handler(SecurityError, _other_host)
     app.register_error_handler(HTTPException, _known)
     app.register_error_handler(Exception, _unexpected)
 
@@ -31,6 +32,11 @@ def _page(code: int) -> str:
 
 def _stale_form(_error: CSRFError) -> ResponseReturnValue:
     return render_template("errors/stale.html"), 400
+
+
+def _other_host(_error: SecurityError) -> ResponseReturnValue:
+    """Plain text: a page's links would need a host, and the request's is not ours (T5)."""
+    return Response("This is not an address of the portal. Nothing was saved or changed.\n", 400, mimetype="text/plain")
 
 
 def _known(error: HTTPException) -> ResponseReturnValue:

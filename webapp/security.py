@@ -48,7 +48,8 @@ def flask_config(settings: Settings) -> dict[str, Any]:
         "SECRET_KEYS": settings.secret_keys,
         "TESTING": settings.app_env == "test",
         "PUBLIC_BASE_URL": settings.public_base_url,
-        "TRUSTED_HOSTS": None if settings.is_development else [settings.public_host],
+        # By its loopback address the operator's own machine asks how the portal is.
+        "TRUSTED_HOSTS": None if settings.is_development else [settings.public_host, "localhost", "127.0.0.1"],
         "REDIS_URL": settings.redis_url,
         # The prefix binds the cookie to this very host; browsers take it over https alone.
         "SESSION_COOKIE_NAME": "__Host-techpass" if settings.is_https else "techpass",

@@ -14,7 +14,7 @@ STALE = "This page was open for too long, so nothing was sent. Your answers are 
 class PortalForm(FlaskForm):
     """A form that says in plain words when its token is stale, and keeps what was typed."""
 
-    class Meta(FlaskForm.Meta):  # type: ignore[name-defined,misc]
+    class Meta(FlaskForm.Meta):
         def wrap_formdata(self, form: FlaskForm, formdata: Any) -> MultiDict[str, str] | None:
             """Text fields alone: a file or JSON where one is expected would be no text (S5)."""
             if formdata is None or isinstance(formdata, MultiDict):
