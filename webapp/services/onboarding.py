@@ -64,6 +64,7 @@ def accept(
     """
     invitation = find(token, kind)
     account = _lock(invitation.account_id)
+    db.session.refresh(invitation, ["state", "expires_at", "accepted_at"])  # It was read before the row was ours.
     _check_live(account, invitation, now)
     if kind is InvitationKind.AUTHENTICATOR:
         authenticators.create_key(account.id, now)
@@ -170,7 +171,6 @@ def _lock(account_id: int) -> Account:
 
 def _check_live(account: Account, invitation: Invitation, now: datetime) -> None:
     """Raises `LinkEnded` unless the link may be followed at ``now`` by somebody in this status."""
-    db.session.refresh(invitation, ["state", "expires_at", "accepted_at"])
     check_live(invitation, now)
     if account.status is not _RIGHTFUL[invitation.kind]:
         raise LinkEnded(InvitationState.EXPIRED)

@@ -1,0 +1,105 @@
+"""How many statements a request sends to the database: pinned, so that none creeps in unseen.
+
+BEGIN, COMMIT and the like are not counted; savepoints are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import event
+
+from tests.onboarding import Walk
+from webapp.access import SESSION_TOKEN
+from webapp.domain.lifecycle import RequestKind
+from webapp.domain.onboarding import Step
+from webapp.extensions import db
+from webapp.models import Account, Request
+from webapp.services import agencies
+
+
+@pytest.fixture
+def statements(app) -> Callable[[Callable[[], object]], list[str]]:
+    """``statements(act)`` gives the SQL that ``act`` sends."""
+
+    def during(act: Callable[[], object]) -> list[str]:
+        sent: list[str] = []
+
+        def note(_connection, _cursor, statement, *_) -> None:
+            if not statement.startswith("BEGIN"):
+                sent.append(statement)
+
+        db.session.rollback()
+        db.session.expunge_all()
+        event.listen(db.engine, "before_cursor_execute", note)
+        try:
+            act()
+        finally:
+            event.remove(db.engine, "before_cursor_execute", note)
+        return sent
+
+    return during
+
+
+@pytest.mark.parametrize("address", ["/", "/sign-up", "/log-in", "/captcha/challenge", "/healthz", "/static/app.css"])
+def test_what_is_the_same_for_all_asks_the_database_nothing(client, statements, address):
+    assert statements(lambda: client.get(address)) == []
+
+
+def test_the_address_is_judged_from_what_was_read_a_moment_ago(client, statements):
+    agencies.find("tech.gov.sg")
+    act = lambda: client.htmx("POST", "/sign-up/check", data={"email": "peter@tech.gov.sg"})  # noqa: E731
+    assert statements(act) == []
+
+
+@pytest.mark.parametrize(("known", "count"), [(False, 8), (True, 8)])
+def test_signing_up_costs_the_same_for_known_and_unknown(client, make, statements, known, count):
+    if known:
+        make.account(email="peter@tech.gov.sg")
+    agencies.find("tech.gov.sg")
+    client.get("/sign-up")
+    fields = {"email": "peter@tech.gov.sg", "seed": "yes", "altcha": make.solution()}
+    sent = statements(lambda: client.submit("/sign-up", **fields))
+    assert len(sent) == count, sent
+
+
+@pytest.mark.parametrize("rows", [1, 50])
+def test_the_queue_takes_two_whatever_its_length(client, make, statements, now, rows):
+    make.sign_in(client, make.admin())
+    for _ in range(rows):
+        make.request()
+    sent = statements(lambda: client.get("/admin/requests"))
+    assert len(sent) == 2, sent
+
+
+def test_an_invitation_takes_one(client, make, statements):
+    _, token = make.invitation()
+    sent = statements(lambda: client.get(f"/invitations/{token}"))
+    assert len(sent) == 1, sent
+
+
+@pytest.mark.parametrize(("step", "count"), [(Step.PERMISSIONS, 4), (Step.RECOVERY_CODES, 5), (Step.TERMS_OF_USE, 4)])
+def test_a_page_of_onboarding_takes_a_handful(client, make, statements, step, count):
+    walk = Walk.begin(make)
+    walk.to(step)
+    with client.session_transaction() as cookie:
+        cookie[SESSION_TOKEN] = walk.sid
+    page = f"/onboarding/{str(step).replace('_', '-')}"
+    sent = statements(lambda: client.get(page))
+    assert len(sent) == count, sent
+
+
+def test_the_receipt_takes_three(client, make, statements):
+    request = make.request(seed=True)
+    token = make.receipt_token(db.session.get_one(Account, request.account_id))
+    sent = statements(lambda: client.get(f"/requests/{token}"))
+    assert len(sent) == 3, sent
+
+
+def test_the_profile_takes_few(client, make, now, statements):
+    account = make.account()
+    db.session.add(Request(account_id=account.id, kind=RequestKind.TECHPASS, state="approved", requested_at=now))
+    make.sign_in(client, account)
+    sent = statements(lambda: client.get("/profile"))
+    assert len(sent) <= 3, sent
