@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wtforms import HiddenField, RadioField, StringField
-from wtforms.fields.choices import SelectChoice
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its types
 from wtforms.validators import Optional
 
 from webapp.forms import PortalForm

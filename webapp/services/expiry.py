@@ -13,6 +13,7 @@ from sqlalchemy import String, and_, case, delete, literal, or_, select, update
 from sqlalchemy import cast as sql_cast
 
 from webapp import emails
+from webapp.domain.deadlines import is_expired
 from webapp.domain.lifecycle import (
     ACCOUNT_TRANSITIONS,
     AccountStatus,
@@ -27,7 +28,7 @@ from webapp.extensions import db
 from webapp.models import Account, BrowserSession, Invitation, Mail, Request, SessionKind
 from webapp.models.base import insert_new
 from webapp.services import audit, outbox
-from webapp.services.invitations import live_invitation, state_at
+from webapp.services.invitations import live_invitation
 from webapp.services.sets import CHUNK, among, execute, record_each
 
 if TYPE_CHECKING:
@@ -49,21 +50,24 @@ def end_if_overdue(account: Account, now: datetime) -> bool:
 
     The notice stands in the outbox before anything else, as it does in the sweep. No commit.
     """
-    if _is_overdue(account, now):
+    if is_overdue(account.status, _deadline(account), now):
         # The sweep may be at it, or the last step of the onboarding: what holds once the row is ours decides.
         db.session.refresh(account, with_for_update={"key_share": True})
-        if _is_overdue(account, now):
+        if is_overdue(account.status, _deadline(account), now):
             outbox.post(emails.terminated(account, now))
             terminate(account, now)
             audit.record("account.terminated", account.id, audit.SYSTEM, now, reason=REASON)
     return account.status is AccountStatus.TERMINATED
 
 
-def _is_overdue(account: Account, now: datetime) -> bool:
-    if account.status is not AccountStatus.PENDING:
-        return False
-    live = live_invitation(account.id, InvitationKind.TECHPASS)
-    return live is None or state_at(live, now) is not InvitationState.LIVE
+def is_overdue(status: AccountStatus, deadline: datetime | None, now: datetime) -> bool:
+    """Whether somebody pending has let the time run out; ``deadline`` is that of the live link, None without one."""
+    return status is AccountStatus.PENDING and (deadline is None or is_expired(deadline, now))
+
+
+def _deadline(account: Account) -> datetime | None:
+    link = live_invitation(account.id, InvitationKind.TECHPASS)
+    return link.expires_at if link else None
 
 
 def terminate(account: Account, now: datetime) -> None:

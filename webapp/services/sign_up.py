@@ -9,10 +9,17 @@ from sqlalchemy.exc import IntegrityError
 
 from webapp import emails, queue
 from webapp.domain.addresses import Address, Standing, Verdict, judge, parse
-from webapp.domain.lifecycle import LIVE, AccountStatus, RequestKind, SeedStatus
+from webapp.domain.lifecycle import (
+    LIVE,
+    AccountStatus,
+    InvitationKind,
+    InvitationState,
+    RequestKind,
+    SeedStatus,
+)
 from webapp.domain.tokens import RECEIPT, derive_token, new_nonce, token_hash
 from webapp.extensions import db
-from webapp.models import Account, Request
+from webapp.models import Account, Invitation, Request
 from webapp.models.base import insert_row
 from webapp.services import agencies, audit, expiry, outbox, robot_check
 from webapp.services.errors import SeedAnswerMissing, SignUpRefused
@@ -69,9 +76,21 @@ def _request(
     address: Address, agency: AgencyFacts, seed: SeedStatus, solution: str, by: audit.By, now: datetime
 ) -> None:
     robot_check.use(solution, now)
-    holder = db.session.scalar(select(Account).where(Account.email_folded == address.folded, Account.status.in_(LIVE)))
-    if holder is not None and expiry.end_if_overdue(holder, now):
-        holder = None  # Terminated though the sweep has not come yet: it may sign up again at once (rule 3.5).
+    # One query of few columns: what is done for some people alone would tell them apart (`./run bench neutral`).
+    found = db.session.execute(
+        select(Account.id, Account.email, Account.status, Invitation.expires_at)
+        .outerjoin(
+            Invitation,
+            (Invitation.account_id == Account.id)
+            & (Invitation.kind == InvitationKind.TECHPASS)
+            & (Invitation.state == InvitationState.LIVE),
+        )
+        .where(Account.email_folded == address.folded, Account.status.in_(LIVE))
+    ).first()
+    holder = Account(id=found.id, email=found.email) if found else None
+    overdue = found is not None and expiry.is_overdue(found.status, found.expires_at, now)
+    if found and overdue and expiry.end_if_overdue(db.session.get_one(Account, found.id), now):
+        holder = None  # It may sign up again at once (rule 3.5) though the sweep has not come yet.
 
     # For an address that is known the same rows are written and then taken back, so that the answer takes as long.
     attempt = db.session.begin_nested()
