@@ -1,0 +1,296 @@
+"""The hot queries find their indexes on PostgreSQL, so that no table's growth slows a request or a sweep down.
+
+The tables are filled with some thousand people, and reading a whole table is made dear: a plan that still does so has
+no index to go by.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event, text
+
+from tests.onboarding import Walk
+from webapp.domain.lifecycle import AccountStatus, InvitationKind, SeedStatus
+from webapp.domain.onboarding import Document, Step
+from webapp.extensions import db
+from webapp.models import SessionKind
+from webapp.services import (
+    agreements,
+    audit,
+    authenticators,
+    delivery,
+    expiry,
+    health,
+    inactivity,
+    invitations,
+    log_in,
+    onboarding,
+    outbox,
+    purge,
+    receipts,
+    reminders,
+    requests,
+    sessions,
+    sets,
+    sign_up,
+)
+from webapp.services.errors import ServiceError
+
+DAY = timedelta(days=1)
+pytestmark = pytest.mark.parametrize("app", ["postgresql"], indirect=True)
+WHOLE = {"agency"}
+"""Tables that are read whole, and stay short."""
+
+
+@pytest.fixture
+def plans(app) -> Callable[..., str]:
+    """``plans(act)`` gives the plans of all that ``act`` asks of the database, with more means of planning ``off``.
+
+    What was not committed is taken back.
+    """
+
+    def of(act: Callable[[], object], *off: str) -> str:
+        sent: list[tuple[str, Any]] = []
+
+        def note(_connection, _cursor, statement, parameters, *_) -> None:
+            if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+                sent.append((statement, parameters))
+
+        db.session.rollback()
+        db.session.expunge_all()
+        event.listen(db.engine, "before_cursor_execute", note)
+        try:
+            with contextlib.suppress(ServiceError):
+                act()
+        finally:
+            event.remove(db.engine, "before_cursor_execute", note)
+            db.session.rollback()
+        assert sent
+        lines = []
+        with db.engine.connect() as connection:
+            for means in ("enable_seqscan", *off):
+                connection.execute(text(f"SET LOCAL {means} = off"))
+            for statement, parameters in sent:
+                rows = connection.exec_driver_sql(f"EXPLAIN (COSTS OFF) {statement}", parameters)
+                lines += [row[0] for row in rows]
+            connection.rollback()
+        return "\n".join(lines)
+
+    return of
+
+
+def holds(plan: str, *indexes: str) -> None:
+    """The plan goes by ``indexes`` and reads no table whole."""
+    missing = [index for index in indexes if index not in plan]
+    assert not missing, f"{missing} not in:\n{plan}"
+    whole = [line for line in plan.splitlines() if "Seq Scan on" in line]
+    assert not [line for line in whole if line.split("Seq Scan on ")[1].split()[0] not in WHOLE], plan
+
+
+CROWD = [
+    """
+    INSERT INTO account (email, email_folded, agency_id, status, role, created_at, status_at, changed_at, idle_since,
+        inactivity_due_at, purge_at, expired_at, under_investigation, receipt_hash, seed_status, seed_status_at)
+    SELECT address, address, 1, status, 'officer', at, at, at, at,
+        CASE WHEN status = 'active' THEN at + interval '60 days' END,
+        CASE WHEN status = 'terminated' THEN at + interval '5 days' END,
+        CASE WHEN status = 'pending' AND number % 70 = 0 THEN at END,
+        false, 'receipt' || number, 'not_required', at
+    FROM (
+        SELECT number, 'crowd' || number || '@tech.gov.sg' AS address,
+            '2026-11-24 00:00Z'::timestamptz + number * interval '1 minute' AS at,
+            (ARRAY['active', 'active', 'terminated', 'requested', 'pending', 'active'])[1 + number % 6] AS status
+        FROM generate_series(1, 4000) AS number
+    ) AS crowd
+    """,
+    """
+    INSERT INTO invitation (account_id, kind, state, nonce, token_hash, issued_at, expires_at, remind_at)
+    SELECT id, 'techpass', CASE status WHEN 'pending' THEN 'live' ELSE 'used' END, '', 'token' || id, created_at,
+        created_at + interval '30 days', CASE WHEN status = 'pending' THEN created_at + interval '23 days' END
+    FROM account WHERE email LIKE 'crowd%' AND status <> 'requested'
+    """,
+    """
+    INSERT INTO request (account_id, kind, state, requested_at, reason)
+    SELECT id, 'techpass', CASE status WHEN 'requested' THEN 'open' ELSE 'approved' END, created_at, ''
+    FROM account WHERE email LIKE 'crowd%'
+    """,
+    """
+    INSERT INTO mail (key, kind, account_id, recipient, context, urgent, state, created_at, due_at, tries, last_answer)
+    SELECT kind || id, kind, id, email, '{}', id % 2 = 0,
+        CASE WHEN id % 20 = 0 THEN 'queued' WHEN id % 50 = 1 THEN 'failed' ELSE 'sent' END,
+        created_at, created_at, 0, ''
+    FROM account, unnest(ARRAY['request_received', 'techpass_onboarding', 'terminated']) AS kind
+    WHERE email LIKE 'crowd%'
+    """,
+    """
+    INSERT INTO audit_event (at, action, account_id, actor, actor_id, peer, detail)
+    SELECT created_at, 'sign_up.requested', id, 'officer', id, '203.0.113.9', '{}'
+    FROM account WHERE email LIKE 'crowd%'
+    """,
+    """
+    INSERT INTO session (token_hash, account_id, kind, created_at, last_seen_at, expires_at, peer, user_agent)
+    SELECT 'session' || id, id, 'signed_in', created_at, created_at, created_at + interval '12 hours', '', ''
+    FROM account WHERE email LIKE 'crowd%' AND status = 'active'
+    """,
+    """
+    INSERT INTO authenticator (account_id, encrypted_key, created_at, confirmed_at, last_step)
+    SELECT id, 'sealed', created_at, created_at, 0
+    FROM account WHERE email LIKE 'crowd%' AND status = 'active'
+    """,
+    """
+    INSERT INTO recovery_code (account_id, code_hash)
+    SELECT id, 'code' || id
+    FROM account WHERE email LIKE 'crowd%' AND status = 'active'
+    """,
+    """
+    INSERT INTO agreement_acceptance (account_id, document, version, accepted_at, peer)
+    SELECT id, 'terms-of-use', '2026-11-02', created_at, ''
+    FROM account WHERE email LIKE 'crowd%' AND status = 'active'
+    """,
+    """
+    INSERT INTO used_solution (signature, expires_at)
+    SELECT 'signature' || id, created_at
+    FROM account WHERE email LIKE 'crowd%'
+    """,
+    """
+    INSERT INTO wrong_code (address_hash, known_browser, at)
+    SELECT 'address' || id, false, created_at
+    FROM account WHERE email LIKE 'crowd%'
+    """,
+    "ANALYZE",
+]
+
+
+@pytest.fixture
+def people(app, make, now, policy) -> dict[str, object]:
+    """A crowd, and one of each kind that the tests ask for."""
+    with db.engine.begin() as connection:
+        for statement in CROWD:
+            connection.execute(text(statement))
+    waiting = make.request(seed=True)
+    pending = make.account(AccountStatus.PENDING, seed_status=SeedStatus.REQUESTED)
+    _, token = make.invitation(pending)
+    active = make.account()
+    make.authenticator(active)
+    authenticators.create_recovery_codes(active, policy)
+    sid = sessions.open_session(active, SessionKind.SIGNED_IN, now, policy, peer="203.0.113.7", user_agent="")
+    db.session.commit()
+    receipt = make.receipt_token(pending)
+    return {"waiting": waiting.id, "pending": pending.id, "active": active.id} | {
+        "token": token,
+        "sid": sid,
+        "receipt": receipt,
+    }
+
+
+def test_the_queue_of_requests(plans, people, now):
+    plan = plans(requests.waiting)
+    holds(plan, "ix_request_queue")
+    assert "Sort" not in plan
+    plan = plans(lambda: requests.waiting((now, 5)))
+    holds(plan, "ix_request_queue")
+    assert "Sort" not in plan
+
+
+def test_the_live_account_of_an_address(plans, people, make, now):
+    solution = make.solution()
+    by = audit.By.visitor("203.0.113.7")
+    plan = plans(lambda: sign_up.sign_up("officer2@tech.gov.sg", True, solution, by, now))
+    holds(plan, "uq_account_live_email")
+
+
+def test_beginning_to_log_in(plans, people, now, policy):
+    plan = plans(lambda: log_in.start("officer2@tech.gov.sg", now, policy))
+    holds(plan, "uq_account_live_email", "ix_log_in_attempt_address")
+
+
+def test_what_is_found_by_a_hash(plans, people, now, policy):
+    find = lambda: invitations.open_link(people["token"], now, InvitationKind.TECHPASS)  # noqa: E731
+    holds(plans(find), "uq_invitation_token_hash")
+    holds(plans(lambda: sessions.find_session(people["sid"], now, policy)), "uq_session_token_hash")
+    holds(plans(lambda: receipts.receipt(people["receipt"], now)), "uq_account_receipt_hash", "request_account_id")
+    holds(plans(lambda: sessions.end_session(people["sid"])), "uq_session_token_hash")
+
+
+def test_sending_an_invitation_again(plans, people, now, policy):
+    by = audit.By.visitor("203.0.113.7")
+    holds(plans(lambda: invitations.resend(people["pending"], by, now, policy)), "pk_account", "invitation_")
+
+
+def test_the_last_answer_of_onboarding(plans, people, make, now, policy):
+    walk = Walk.begin(make)
+    walk.to(Step.PRIVACY_POLICY)
+    by, version = walk.by, agreements.in_force(Document.PRIVACY_POLICY, now).version
+    plan = plans(lambda: onboarding.accept_agreement(walk.session(), Step.PRIVACY_POLICY, version, by, now, policy, ""))
+    holds(plan, "pk_authenticator", "uq_agreement_acceptance", "ix_session_account_id", "ix_mail_account")
+
+
+def test_codes(plans, people, now):
+    holds(plans(lambda: authenticators.use_code(people["active"], "123456", now)), "pk_authenticator")
+    code = "aaaa-bbbb-cccc"
+    holds(plans(lambda: authenticators.use_recovery_code(people["active"], code, now)), "uq_recovery_code")
+    holds(plans(lambda: authenticators.recovery_codes_left(people["active"])), "uq_recovery_code")
+    holds(plans(lambda: agreements.accepted(people["active"], now)), "uq_agreement_acceptance")
+
+
+def test_the_sweep(plans, people, now, policy):
+    limit = sets.CHUNK
+    plan = plans(lambda: db.session.execute(expiry.overdue(now + 31 * DAY).limit(limit)).all())
+    holds(plan, "ix_invitation_expiry", "pk_account")
+    plan = plans(lambda: db.session.scalars(reminders.marked(now + 25 * DAY).limit(limit)).all())
+    holds(plan, "ix_invitation_reminder")
+    plan = plans(lambda: db.session.execute(expiry.notified().limit(limit)).all())
+    holds(plan, "ix_account_expired", "ix_mail_account")
+    plan = plans(lambda: db.session.scalars(inactivity.due(now).limit(limit)).all())
+    holds(plan, "ix_account_inactivity")
+    plan = plans(lambda: db.session.execute(purge.due(now).limit(limit)).all())
+    holds(plan, "ix_account_purge", "ix_mail_account")
+    holds(plans(inactivity.count_active_admins), "ix_account_admin")
+    plan = plans(lambda: purge.tidy(now))
+    holds(
+        plan,
+        "ix_session_expires_at",
+        "ix_used_solution_expires_at",
+        "ix_log_in_attempt_expires_at",
+        "ix_wrong_code_at",
+    )
+
+
+def test_forgetting_a_person(plans, people, now):
+    holds(
+        plans(lambda: purge._forget([people["active"]], now)),
+        "ix_session_account_id",
+        "ix_mail_account",
+        "pk_authenticator",
+        "uq_recovery_code",
+        "ix_audit_event_account_id",
+        "uq_agreement_acceptance",
+    )
+
+
+def test_terminating_a_person(plans, people, now):
+    plan = plans(lambda: expiry.terminate_each([people["pending"]], now))
+    holds(plan, "pk_account", "ix_session_account_id", "ix_mail_account")
+
+
+def test_claiming_the_mails_that_are_due(plans, people, now):
+    for urgent in (True, False):
+        query = delivery._due(now, urgent=urgent).limit(50)
+        # Among a few thousand rows sorting is cheap; what counts is that the index gives them in order.
+        plan = plans(lambda query=query: db.session.scalars(query).all(), "enable_sort", "enable_bitmapscan")
+        holds(plan, "ix_mail_queue")
+        assert "Sort" not in plan
+    holds(plans(delivery.failed), "ix_mail_failed")
+    holds(plans(lambda: outbox.cancel(people["pending"])), "ix_mail_account")
+
+
+def test_what_the_operators_machines_watch(plans, people, now):
+    plan = plans(lambda: health.numbers(now))
+    holds(plan, "ix_mail_queue", "ix_mail_failed", "ix_invitation_expiry", "ix_account_expired")
+    assert "ix_request_queue" in plan or "uq_request_open" in plan
+    holds(plans(lambda: health.parts(now)), "ix_mail_queue")
