@@ -70,7 +70,7 @@ def _verified_signature(solution: str) -> str:
         signature = json.loads(base64.b64decode(solution, validate=True))["challenge"]["signature"]
         hmac_secret, hmac_key_secret = _secrets()
         result = altcha.verify_solution(solution, hmac_secret, hmac_key_secret=hmac_key_secret)
-    except (ValueError, TypeError, KeyError, AttributeError, binascii.Error) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, binascii.Error) as error:
         raise RobotCheckFailed from error
     if not result.verified or not isinstance(signature, str):
         raise RobotCheckFailed
