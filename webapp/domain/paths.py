@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 MAX_LENGTH = 500
 
 
@@ -16,8 +14,4 @@ def own_path(text: str | None) -> str | None:
         return None
     if "\\" in text or not text.isascii() or not text.isprintable() or " " in text:
         return None
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return None
-    return None if parts.scheme or parts.netloc else text
+    return text
