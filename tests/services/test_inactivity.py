@@ -40,7 +40,8 @@ def kinds():
 
 
 def events():
-    return list(db.session.execute(select(AuditEvent.action, AuditEvent.detail).order_by(AuditEvent.id)).tuples())
+    rows = db.session.execute(select(AuditEvent.action, AuditEvent.detail).order_by(AuditEvent.id))
+    return [(row.action, row.detail) for row in rows]
 
 
 @pytest.mark.parametrize(
