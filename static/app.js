@@ -145,6 +145,13 @@
     clearNetwork();
   });
 
+  // What the browser filled in before htmx was there (autofill, Back) is checked as if it had been typed.
+  addEventListener("load", () => {
+    for (const field of document.querySelectorAll("input[hx-post]")) {
+      if (field.value) field.dispatchEvent(new Event("change", { bubbles: true }));
+    }
+  });
+
   // ---- htmx ------------------------------------------------------------------------------------------------------
 
   /** Whether the person waits for it: a form or button was pressed. A check as one types, or a poll, is quiet. */

@@ -11,17 +11,20 @@ from flask_migrate import upgrade
 
 from webapp import clock
 from webapp.domain.addresses import AddressError
-from webapp.services import admins, sweep
+from webapp.services import admins, failed_mails, sweep
+from webapp.services.audit import SYSTEM
 from webapp.services.errors import NotFound, ReasonMissing, SignUpRefused
 
 NAMES_SHOWN = 20
 """Of each kind, in `sweep --dry-run`."""
 
 admin = AppGroup("admin", help="Admins of the portal.")
+mail = AppGroup("mail", help="The outgoing mails.")
 
 
 def init_app(app: Flask) -> None:
     app.cli.add_command(admin)
+    app.cli.add_command(mail)
     app.cli.add_command(prepare)
     app.cli.add_command(run_sweep)
     app.cli.add_command(demo)
@@ -107,3 +110,21 @@ def demo() -> None:
         click.echo(f"Sample data: {people} people of the last six weeks, and the mails of the last day.")
     else:
         click.echo("Sample data: there since an earlier start.")
+
+
+@mail.command("failed")
+def list_failed_mails() -> None:
+    """The mails that could not be sent, each with the last answer of the mail server."""
+    for row in failed_mails.failed():
+        click.echo(f"{row.id}  {row.kind}  {row.recipient}  {row.last_answer}")
+
+
+@mail.command("retry")
+@click.argument("number", type=int, required=False)
+def retry_mails(number: int | None) -> None:
+    """Send failed mails again: the one with NUMBER (see `mail failed`), or all of them."""
+    try:
+        count = failed_mails.retry(clock.now(), SYSTEM, number)
+    except NotFound:
+        raise click.ClickException(f"Mail {number} has not failed.") from None
+    click.echo(f"{count} queued again.")

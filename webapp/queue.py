@@ -23,10 +23,13 @@ QUEUE_NAME = "portal"
 WAKEABLE = {
     "deliver": "jobs.deliver.deliver",
     "approve": "jobs.approve.approve_automatically",
+    "sweep": "jobs.sweep.sweep",
 }
-"""The jobs that a request may ask for. Cron runs each of them too, so that a lost wake-up costs at most a minute."""
+"""The jobs that may be asked for. Cron asks for each too, so that a lost wake-up costs at most a minute."""
 
 _PENDING_SECONDS = 30
+_MOST_WAITING = 100
+"""With no worker about, wake-ups do not pile up beyond this; they are all alike."""
 _PAUSE_AFTER_FAILURE_SECONDS = 5.0
 _paused_until = 0.0
 
@@ -72,7 +75,9 @@ def wake(name: str) -> None:
         return
     try:
         if current_app.extensions["redis"].set(_flag(name), "1", nx=True, ex=_PENDING_SECONDS):
-            get_queue().enqueue(WAKEABLE[name], result_ttl=0, failure_ttl=86400, job_timeout=600)
+            waiting = get_queue()
+            if waiting.count < _MOST_WAITING:
+                waiting.enqueue(WAKEABLE[name], result_ttl=0, failure_ttl=86400, job_timeout=600)
     except redis.RedisError as error:
         _paused_until = time.monotonic() + _PAUSE_AFTER_FAILURE_SECONDS
         log.warning("queue server unreachable, cron will catch up", job=name, error=type(error).__name__)

@@ -29,7 +29,7 @@ def totp(make, person):
 
 
 def mailed_code():
-    nonce = db.session.scalars(select(LogInAttempt.nonce).order_by(LogInAttempt.id.desc())).first()
+    nonce = db.session.scalars(select(LogInAttempt.nonce).order_by(LogInAttempt.id.desc()).limit(1)).one()
     return derive_code(keys.secret_key(), LOG_IN_CODE, nonce)
 
 

@@ -1,0 +1,196 @@
+"""From rows of the outbox to the words of the mails: subject, plain text and HTML (rule 9.1).
+
+Links and codes are derived here, when a mail is about to leave, and nowhere kept (decision 0003).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import css_inline
+from flask import current_app
+from jinja2 import Environment, StrictUndefined
+from sqlalchemy import select
+from sqlalchemy.orm import joinedload
+
+from webapp.domain.deadlines import is_expired
+from webapp.domain.lifecycle import AccountStatus, InvitationKind, InvitationState
+from webapp.domain.tokens import (
+    LOG_IN_CODE,
+    RECEIPT,
+    derive_code,
+    invitation_purpose,
+    recover_token,
+)
+from webapp.extensions import db
+from webapp.links import invitation_link, public_link, receipt_link
+from webapp.models import Account, Invitation, LogInAttempt, Mail, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from webapp.models import Agency
+
+
+class LinkLost(Exception):
+    """A link whose secret is no longer configured: it can be followed, but not mailed (decision 0003)."""
+
+
+class NotOneLine(Exception):
+    """A subject that is empty or more than one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail and what it speaks of."""
+
+    mail: Mail
+    account: Account | None
+    invitation: Invitation | None
+    """The link that it carries; where it tells how an account stands, the one that waits for a pending person."""
+    request: Request | None
+    attempt: LogInAttempt | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    subject: str
+    text: str
+    html: str
+    secrets: tuple[str, ...]
+    """The tokens and codes inside, so that whoever notes what a mail server answered can leave them out."""
+
+
+def load(mails: Sequence[Mail]) -> list[Letter]:
+    """Each mail with its account, agency, link, request and attempt to log in: a query a table, however many."""
+    accounts = _by_id(Account, (mail.account_id for mail in mails), joinedload(Account.agency, innerjoin=True))
+    links = _by_id(Invitation, (mail.context.get("invitation_id") for mail in mails))
+    requests = _by_id(Request, (mail.context.get("request_id") for mail in mails))
+    attempts = _by_id(LogInAttempt, (mail.context.get("attempt_id") for mail in mails))
+    waiting = _waiting_links({mail.account_id for mail in mails if mail.kind == "already_have_account"})
+    return [
+        Letter(
+            mail,
+            accounts.get(mail.account_id),
+            links.get(mail.context.get("invitation_id")) or waiting.get(mail.account_id),
+            requests.get(mail.context.get("request_id")),
+            attempts.get(mail.context.get("attempt_id")),
+        )
+        for mail in mails
+    ]
+
+
+def _by_id(table: type[Any], ids: Iterable[int | None], *options: Any) -> dict[int | None, Any]:
+    wanted = {number for number in ids if number is not None}
+    if not wanted:
+        return {}
+    # What an earlier batch loaded may have changed since.
+    query = select(table).where(table.id.in_(wanted)).options(*options).execution_options(populate_existing=True)
+    return {row.id: row for row in db.session.scalars(query)}
+
+
+def _waiting_links(account_ids: set[int | None]) -> dict[int | None, Invitation]:
+    if not account_ids:
+        return {}
+    query = (
+        select(Invitation)
+        .where(
+            Invitation.account_id.in_(account_ids),
+            Invitation.kind == InvitationKind.TECHPASS,
+            Invitation.state == InvitationState.LIVE,
+        )
+        .execution_options(populate_existing=True)
+    )
+    return {link.account_id: link for link in db.session.scalars(query)}
+
+
+def render(letter: Letter, keys: Sequence[str], now: datetime) -> Rendered:
+    """The mail in words. ``keys`` are the portal's secrets, the current one first.
+
+    Raises `LinkLost`, `NotOneLine`, or what Jinja raises where a template asks for something that is missing: no mail
+    leaves with a gap.
+    """
+    context, secrets = _context(letter, keys, now)
+    environment = _environment()
+    folder = f"mail/{letter.mail.kind}"
+    subject, text, html = (
+        environment.get_template(f"{folder}/{name}").render(context)
+        for name in ("subject.txt", "body.txt", "body.html")
+    )
+    subject = subject.strip()
+    if not subject or not subject.isprintable():
+        raise NotOneLine(letter.mail.kind)
+    return Rendered(subject, text.strip() + "\n", _inliner.inline(html), tuple(secrets))
+
+
+_inliner = css_inline.CSSInliner(load_remote_stylesheets=False)
+"""Takes a tenth of a millisecond for a mail, so that inlining the base once and for all would win nothing."""
+
+
+def _environment() -> Environment:
+    """The app's templates, but a name that is missing is an error instead of nothing."""
+    found: Environment | None = current_app.extensions.get("mail_templates")
+    if found is None:
+        # A setting that reloads templates would look at three files for each mail.
+        found = current_app.jinja_env.overlay(undefined=StrictUndefined, auto_reload=current_app.debug)
+        current_app.extensions["mail_templates"] = found
+    return found
+
+
+def _context(letter: Letter, keys: Sequence[str], now: datetime) -> tuple[dict[str, Any], list[str]]:
+    """What the templates may name, only as far as it is there, and the secrets among it."""
+    mail, account = letter.mail, letter.account
+    settings = current_app.config["SETTINGS"]
+    context: dict[str, Any] = {
+        "policy": current_app.config["POLICY"],
+        "portal_url": current_app.config["PUBLIC_BASE_URL"],
+        "sign_up_link": public_link("/sign-up"),
+        "log_in_link": public_link("/log-in"),
+        "profile_link": public_link("/profile"),
+        "service_request_url": settings.service_request_url,
+        "happened_at": mail.created_at,
+        **_given(mail.context),
+    }
+    secrets: list[str] = []
+    if account is not None:
+        agency: Agency = account.agency
+        context |= {"account": account, "agency": agency}
+        if account.status is AccountStatus.REQUESTED and account.receipt_nonce and account.receipt_hash:
+            token = _token(keys, RECEIPT, account.receipt_nonce, account.receipt_hash)
+            secrets.append(token)
+            context["receipt_link"] = receipt_link(token)
+    link = letter.invitation
+    if link is not None:
+        token = _token(keys, invitation_purpose(link.kind), link.nonce, link.token_hash)
+        secrets.append(token)
+        live = link.state is InvitationState.LIVE and not is_expired(link.expires_at, now)
+        context |= {
+            "link": invitation_link(link.kind, token),
+            "deadline": link.expires_at,
+            "link_is_live": live,
+            "invited_at": link.issued_at,
+        }
+    elif mail.kind == "already_have_account":
+        context["link_is_live"] = False
+    if letter.request is not None:
+        context["reason"] = letter.request.reason
+    if letter.attempt is not None:
+        code = derive_code(keys[0], LOG_IN_CODE, letter.attempt.nonce)
+        secrets.append(code)
+        context |= {"code": code, "deadline": letter.attempt.expires_at}
+    return context, secrets
+
+
+def _given(context: dict[str, Any]) -> dict[str, Any]:
+    """What the row itself says, with instants in place of their text."""
+    given: dict[str, Any] = {name: context[name] for name in ("tried", "browser") if name in context}
+    return given | {name: datetime.fromisoformat(context[name]) for name in ("at", "deadline") if name in context}
+
+
+def _token(keys: Sequence[str], purpose: str, nonce: str, token_hash: str) -> str:
+    token = recover_token(keys, purpose, nonce, token_hash)
+    if token is None:
+        raise LinkLost(purpose)
+    return token
