@@ -25,6 +25,7 @@ from webapp.services import (
     authenticators,
     delivery,
     expiry,
+    failed_mails,
     health,
     inactivity,
     invitations,
@@ -285,7 +286,7 @@ def test_claiming_the_mails_that_are_due(plans, people, now):
         plan = plans(lambda query=query: db.session.scalars(query).all(), "enable_sort", "enable_bitmapscan")
         holds(plan, "ix_mail_queue")
         assert "Sort" not in plan
-    holds(plans(delivery.failed), "ix_mail_failed")
+    holds(plans(failed_mails.failed), "ix_mail_failed")
     holds(plans(lambda: outbox.cancel(people["pending"])), "ix_mail_account")
 
 

@@ -21,10 +21,9 @@ from flask_mail import BadHeaderError
 from sqlalchemy import Engine, Select, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from webapp.domain.deadlines import is_expired
-from webapp.domain.lifecycle import AccountStatus, InvitationState, MailState
-from webapp.emails import TERMINATED
+from webapp.domain.lifecycle import MailState
 from webapp.emails.message import OutgoingMail, message_id
+from webapp.emails.purpose import has_ended
 from webapp.emails.render import Letter, load, render
 from webapp.emails.smtp import TROUBLE, MailServer
 from webapp.extensions import db
@@ -49,8 +48,6 @@ _PAUSES = (1, 5, 15, 60)
 _MOST_TRIES = 51
 """Some two days."""
 _OUTAGE = timedelta(days=2)
-
-_TO_THE_TERMINATED = (TERMINATED, "terminated_for_inactivity")
 
 
 @dataclass
@@ -142,36 +139,6 @@ def _claim(now: datetime, summary: Summary) -> list[Letter] | None:
     db.session.commit()
     summary.cancelled += len(ended)
     return letters
-
-
-def has_ended(letter: Letter, now: datetime) -> bool:
-    """Whether a mail has lost its purpose since it was written: a dead link, a used code, an ended account."""
-    mail, account = letter.mail, letter.account
-    if account is None or account.status is AccountStatus.DELETED:
-        return True
-    status = account.status
-    if mail.kind == TERMINATED:
-        return status not in (AccountStatus.PENDING, AccountStatus.TERMINATED)
-    if status is AccountStatus.TERMINATED or mail.kind in _TO_THE_TERMINATED:
-        return status is not AccountStatus.TERMINATED or mail.kind not in _TO_THE_TERMINATED
-    if status is AccountStatus.REJECTED or mail.kind == "request_rejected":
-        return status is not AccountStatus.REJECTED or mail.kind != "request_rejected"
-    if mail.kind == "disabled":
-        return status is not AccountStatus.DISABLED
-    if mail.kind == "inactivity_reminder":
-        return account.idle_since is None or account.idle_since > mail.created_at
-    if "invitation_id" in mail.context:
-        link = letter.invitation
-        return link is None or link.state is not InvitationState.LIVE or is_expired(link.expires_at, now)
-    if "attempt_id" in mail.context:
-        attempt = letter.attempt
-        return (
-            attempt is None
-            or attempt.ended_at is not None
-            or attempt.code_accepted_at is not None
-            or is_expired(attempt.expires_at, now)
-        )
-    return False
 
 
 class _Held:

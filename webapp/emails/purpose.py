@@ -1,0 +1,46 @@
+"""Whether a mail still has a purpose when it is about to leave."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from webapp.domain.deadlines import is_expired
+from webapp.domain.lifecycle import AccountStatus, InvitationState
+from webapp.emails import TERMINATED
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from webapp.emails.render import Letter
+
+_TO_THE_TERMINATED = (TERMINATED, "terminated_for_inactivity")
+
+
+def has_ended(letter: Letter, now: datetime) -> bool:
+    """Whether a mail has lost its purpose since it was written: a dead link, a used code, an ended account."""
+    mail, account = letter.mail, letter.account
+    if account is None or account.status is AccountStatus.DELETED:
+        return True
+    status = account.status
+    if mail.kind == TERMINATED:
+        return status not in (AccountStatus.PENDING, AccountStatus.TERMINATED)
+    if status is AccountStatus.TERMINATED or mail.kind in _TO_THE_TERMINATED:
+        return status is not AccountStatus.TERMINATED or mail.kind not in _TO_THE_TERMINATED
+    if status is AccountStatus.REJECTED or mail.kind == "request_rejected":
+        return status is not AccountStatus.REJECTED or mail.kind != "request_rejected"
+    if mail.kind == "disabled":
+        return status is not AccountStatus.DISABLED
+    if mail.kind == "inactivity_reminder":
+        return account.idle_since is None or account.idle_since > mail.created_at
+    if "invitation_id" in mail.context:
+        link = letter.invitation
+        return link is None or link.state is not InvitationState.LIVE or is_expired(link.expires_at, now)
+    if "attempt_id" in mail.context:
+        attempt = letter.attempt
+        return (
+            attempt is None
+            or attempt.ended_at is not None
+            or attempt.code_accepted_at is not None
+            or is_expired(attempt.expires_at, now)
+        )
+    return False
