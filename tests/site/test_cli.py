@@ -1,0 +1,86 @@
+"""The operator's commands say what they did, and what they refuse."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from webapp.domain.lifecycle import AccountStatus
+from webapp.extensions import db
+from webapp.models import Account
+from webapp.services import expiry
+
+
+@pytest.fixture
+def run(app):
+    """Run a command; gives its exit code and output."""
+    runner = app.test_cli_runner()
+
+    def run(*arguments):
+        done = runner.invoke(args=arguments)
+        return done.exit_code, done.output
+
+    return run
+
+
+def test_an_admin_is_made(run, make):
+    code, said = run("admin", "create", "boss@tech.gov.sg")
+    assert code == 0
+    assert "Set up the account at http://localhost/invitations/" in said
+    make.account(email="active@tech.gov.sg")
+    assert "is an admin now" in run("admin", "create", "active@tech.gov.sg")[1]
+    code, said = run("admin", "create", "boss@nowhere.gov.sg")
+    assert code == 1
+    assert "We do not know the agency" in said
+
+
+def test_a_lost_authenticator_is_reset(run, make):
+    make.authenticator(make.account(email="peter@tech.gov.sg"))
+    code, said = run("admin", "reset-authenticator", "peter@tech.gov.sg", "--reason", "lost phone")
+    assert code == 0, said
+    assert run("admin", "reset-authenticator", "nobody@tech.gov.sg", "--reason", "lost phone")[0] == 1
+
+
+def test_prepare_migrates_and_sees_to_a_first_admin(run):
+    code, said = run("prepare")
+    assert code == 0, said
+    assert "First admin: admin@tech.gov.sg. Set up the account at" in said
+    db.session.query(Account).update({"status": AccountStatus.ACTIVE})
+    db.session.commit()
+    assert "sign in as admin@tech.gov.sg" in run("prepare")[1]
+
+
+def test_a_sweep_is_rehearsed_then_done(run, make, now, set_now):
+    for number in range(25):
+        make.invitation(make.account(AccountStatus.PENDING, f"late{number}@tech.gov.sg"))
+    set_now(now + timedelta(days=30, minutes=1))
+    code, said = run("sweep", "--dry-run")
+    assert code == 0
+    assert said.count("late") == 20
+    assert "25 in all" in said
+    assert run("sweep", "--dry-run", "--all")[1].count("late") == 25
+    code, said = run("sweep")
+    assert code == 0
+    assert "expired: 25" in said
+
+
+def test_a_held_sweep_says_how_to_go_on(run, app, make, now, set_now, monkeypatch):
+    from dataclasses import replace
+
+    monkeypatch.setitem(app.config, "POLICY", replace(app.config["POLICY"], sweep_limit=1))
+    make.invitation()
+    make.invitation()
+    set_now(now + timedelta(days=30, minutes=1))
+    assert "expiry: held" in run("sweep")[1]
+    assert "expired: 2" in run("sweep", "--confirm")[1]
+
+
+def test_a_sweep_that_failed_says_so(run, make, monkeypatch):
+    def fail(_now):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(expiry, "terminate_notified", fail)
+    code, said = run("sweep")
+    assert code == 1
+    assert "termination" in said
