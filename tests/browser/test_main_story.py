@@ -26,7 +26,7 @@ def test_an_officer_signs_up_is_approved_activates_and_logs_in_again(world, admi
     row = admin.page.locator("tr", has_text=email).filter(has_text="TechPass")
     expect(row.first).to_contain_text("Approved")
     expect(admin.page.locator("#announce")).to_contain_text(f"TechPass for {email}: approved.")
-    admin.decide(email, "SEED")
+    admin.page.get_by_role("button", name=f"Approve SEED for {email}").click()
     expect(admin.page.locator("main")).to_contain_text(f"SEED for {email}: approved.")
     look(admin.page, "queue-decided")
 

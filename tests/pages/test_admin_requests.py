@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -173,3 +174,16 @@ def test_taking_back_an_unfinished_rejection_brings_the_row_back(client, make, a
     row = client.htmx("GET", f"/admin/requests/{request.id}").text
     assert "Approve" in row
     assert client.get(f"/admin/requests/{request.id}").location == "/admin/requests"
+
+
+def test_a_decision_on_techpass_brings_the_row_of_its_seed_up_to_date(client, make, admin):
+    request = make.request("peter@tech.gov.sg", seed=True)
+    other = make.request("other@tech.gov.sg", seed=True)
+    page = client.get("/admin/requests")
+    assert "After TechPass is approved" in page.text
+    answer = client.submit(f"/admin/requests/{request.id}/approve", htmx=True)
+    seed_row = re.search(r'<tr id="request-2"[^>]*hx-swap-oob="true">.*?</tr>', answer.text, re.DOTALL)
+    assert seed_row
+    assert "SEED for peter@tech.gov.sg" in seed_row.group()
+    assert answer.text.count("<tr") == 2
+    assert f'id="request-{other.id}"' not in answer.text

@@ -61,6 +61,16 @@ def find(request_id: int) -> Request:
     return found
 
 
+def beside(request: Request) -> Sequence[Request]:
+    """The other requests of the same account: a decision on TechPass changes what can be done about its SEED."""
+    return db.session.scalars(
+        select(Request)
+        .where(Request.account_id == request.account_id, Request.id != request.id)
+        .options(joinedload(Request.account, innerjoin=True).joinedload(Account.agency, innerjoin=True))
+        .order_by(Request.id)
+    ).all()
+
+
 def decider(request: Request) -> Account | None:
     """The admin who decided; None where the agency approves automatically."""
     return db.session.get(Account, request.decided_by_id) if request.decided_by_id else None

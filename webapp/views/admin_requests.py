@@ -126,7 +126,8 @@ def _not_done(request_id: int, error: Exception) -> ResponseReturnValue:
 
 def _answer(found: Request, message: str, kind: str) -> ResponseReturnValue:
     if wants_fragment():
-        return render_template("admin_requests/_row.html", request_=found, message=message, kind=kind)
+        others = service.beside(found) if found.kind is RequestKind.TECHPASS else ()
+        return render_template("admin_requests/_decided.html", request_=found, message=message, others=others)
     flash(message, kind)
     return go_to(url_for("admin_requests.index"))
 
