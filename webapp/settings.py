@@ -40,7 +40,6 @@ class Settings:
     trusted_proxies: int = 0
     official_masthead: bool = False
     service_request_url: str = "https://go.gov.sg/techpass-sr"
-    support_email: str = ""
     metrics_token: str = ""
     clock_file: str = ""
     dev_mailbox: str = ""

@@ -45,7 +45,7 @@ def test_who_waits_for_approval_is_not_made_admin_past_it(make, now, policy):
 
 
 def test_who_let_the_link_expire_begins_anew(make, now, policy):
-    link, _ = make.invitation(make.account(AccountStatus.PENDING, EMAIL))
+    make.invitation(make.account(AccountStatus.PENDING, EMAIL))
     later = now + timedelta(days=31)
     assert admins.create(EMAIL, later, policy)
     statuses = db.session.scalars(select(Account.status).order_by(Account.id)).all()

@@ -429,3 +429,14 @@ def test_an_account_that_ends_takes_its_sessions_along(person, totp, now, policy
     from webapp.services.sessions import find_session
 
     assert find_session(done.token, now, policy) is None
+
+
+def test_an_authenticator_sealed_with_a_lost_secret_opens_nothing_and_breaks_nothing(app, person, totp, now, policy):
+    attempt = past_the_code(now, policy)
+    kept = app.config["SECRET_KEYS"]
+    app.config["SECRET_KEYS"] = ("quite another secret for this test 123",)
+    try:
+        with pytest.raises(WrongCode):
+            second_step(attempt, totp.at(now), now, policy)
+    finally:
+        app.config["SECRET_KEYS"] = kept

@@ -7,6 +7,8 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING
 
 import pyotp
+import structlog
+from cryptography.fernet import InvalidToken
 from sqlalchemy import delete, func, insert, select, update
 
 from webapp.domain.lifecycle import AccountStatus, InvitationKind
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from webapp.domain.policy import Policy
+
+log = structlog.get_logger()
 
 ISSUER = "TechPass"
 STEP_SECONDS = 30
@@ -110,7 +114,12 @@ def _matching_step(account_id: int, code: str, now: datetime) -> int | None:
     sealed = db.session.scalar(select(Authenticator.encrypted_key).where(Authenticator.account_id == account_id))
     if sealed is None or not code.isascii():
         return None
-    app = pyotp.TOTP(decrypt(sealed))
+    try:
+        app = pyotp.TOTP(decrypt(sealed))
+    except InvalidToken:
+        # An operator took the secret away that it was sealed with; an admin resets such authenticators.
+        log.error("an authenticator is sealed with a secret that is no longer configured", account=account_id)
+        return None
     present = int(now.timestamp()) // STEP_SECONDS
     matching = [step for step in (present - 1, present, present + 1) if compare_digest(app.generate_otp(step), code)]
     return matching[-1] if matching else None
