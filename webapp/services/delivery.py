@@ -245,32 +245,36 @@ class _Outcome:
 def _send(letter: Letter, server: MailServer, now: datetime) -> _Outcome:
     """Render one mail and hand it over. Whatever goes wrong with it is its outcome, and keeps no other from leaving."""
     mail = letter.mail
-    secrets: tuple[str, ...] = ()
     try:
         rendered = render(letter, secret_keys(), now)
-        secrets = rendered.secrets
-        assert mail.message_id
-        answer = server.send(
-            OutgoingMail(
-                sender=current_app.config["SETTINGS"].mail_default_sender,
-                recipient=mail.recipient,
-                subject=rendered.subject,
-                text=rendered.text,
-                html=rendered.html,
-                id_=mail.message_id,
-                now=now,
-            )
-        )
-        return _Outcome(MailState.SENT, _clean(answer, secrets))
+    except Exception as error:
+        # Apart from what the server does, since a template that is missing is an `OSError` too.
+        return _not_written(mail, error)
+    assert mail.message_id
+    message = OutgoingMail(
+        sender=current_app.config["SETTINGS"].mail_default_sender,
+        recipient=mail.recipient,
+        subject=rendered.subject,
+        text=rendered.text,
+        html=rendered.html,
+        id_=mail.message_id,
+        now=now,
+    )
+    try:
+        return _Outcome(MailState.SENT, _clean(server.send(message), rendered.secrets))
     except TROUBLE as error:
-        return _refused(error, secrets, server)
+        return _refused(error, rendered.secrets, server)
     except BadHeaderError:
         log.error("a mail with a line break in a header", mail=mail.id, kind=mail.kind)
         return _Outcome(MailState.FAILED, "Not sent: a header would hold a line break.")
     except Exception as error:
-        # An error in one template or row. It is shown to admins, who send the mail again once it is mended.
-        log.exception("a mail cannot be rendered", mail=mail.id, kind=mail.kind)
-        return _Outcome(MailState.FAILED, f"Not sent: it could not be written ({type(error).__name__}).")
+        return _not_written(mail, error)
+
+
+def _not_written(mail: Mail, error: Exception) -> _Outcome:
+    """An error in one template or row. It is shown to admins, who send the mail again once it is mended."""
+    log.exception("a mail cannot be written", mail=mail.id, kind=mail.kind)
+    return _Outcome(MailState.FAILED, f"Not sent: it could not be written ({type(error).__name__}).")
 
 
 def _refused(error: Exception, secrets: tuple[str, ...], server: MailServer) -> _Outcome:
