@@ -17,6 +17,7 @@ from rq import SimpleWorker
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from jobs import stop
 from webapp import create_app
 from webapp.extensions import db
 from webapp.queue import QUEUE_NAME
@@ -34,7 +35,6 @@ class PortalWorker(SimpleWorker):
 
     def __init__(self, app: Flask) -> None:
         self.app = app
-        self.stopping = False
         super().__init__(
             [QUEUE_NAME],
             # Its own connection: it waits for jobs much longer than a page may wait for the queue server.
@@ -52,7 +52,7 @@ class PortalWorker(SimpleWorker):
                 db.session.remove()
 
     def handle_warm_shutdown_request(self) -> None:
-        self.stopping = True
+        stop.set()
         super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
 
 
@@ -69,7 +69,7 @@ def main() -> None:
         try:
             worker = PortalWorker(app)
             worker.work(logging_level="WARNING")
-            if worker.stopping:
+            if stop.is_set():
                 return
         except redis.RedisError as error:
             log.warning("queue server unreachable", error=type(error).__name__)

@@ -132,7 +132,7 @@ def test_the_portal_recovers_by_itself_from_the_death_of_its_database():
         servers.stack(database_url=cluster.create_database(), mail=(smtp.host, smtp.port)) as stack,
     ):
         visitor = Visitor(stack.url)
-        assert visitor.sign_up("peter@tech.gov.sg") == 303
+        assert visitor.sign_up("peter@tech.gov.sg") == 303, stack.output
         database = stack.settings["DATABASE_URL"]
         cluster.kill()
         _, page = visitor.ask("GET", "/log-in")
