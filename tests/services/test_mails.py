@@ -1,0 +1,483 @@
+"""Each kind of mail in words, in every state that it is written for (section 9 of the rules; M2)."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from html import unescape
+from pathlib import Path
+
+import pytest
+from jinja2 import UndefinedError
+from sqlalchemy import select
+
+from tests.factories import Factory
+from webapp import emails
+from webapp.domain.lifecycle import (
+    AccountStatus,
+    InvitationKind,
+    InvitationState,
+    RequestKind,
+    RequestState,
+    SeedStatus,
+)
+from webapp.domain.policy import Policy
+from webapp.domain.tokens import LOG_IN_CODE, derive_code, new_nonce
+from webapp.emails import render as rendering
+from webapp.emails.render import NotOneLine, load, render
+from webapp.extensions import db
+from webapp.links import invitation_link, receipt_link
+from webapp.models import Account, Invitation, LogInAttempt, Mail, Request
+from webapp.services import outbox
+from webapp.services.keys import secret_key, secret_keys
+
+FOLDER = Path(__file__).parents[2] / "templates/mail"
+IN_30_DAYS = "Thursday, 24 December 2026, 10:00 Singapore time"
+TODAY = "Tuesday, 24 November 2026, 10:00 Singapore time"
+NASTY = 'Not "ours" <script>alert(1)</script> & more'
+
+
+@dataclass
+class World:
+    make: Factory
+    now: datetime
+    policy: Policy
+
+    def requested(self, **changes):
+        return db.session.get_one(Account, self.make.request(**changes).account_id)
+
+    def invited(self, kind=InvitationKind.TECHPASS, status=AccountStatus.PENDING, **changes):
+        account = self.make.account(status, **changes)
+        link, token = self.make.invitation(account, kind)
+        return account, link, invitation_link(kind, token)
+
+    def refused(self, kind, status, reason="Not an officer of ours."):
+        account = self.make.account(status)
+        request = Request(
+            account_id=account.id, kind=kind, state=RequestState.REJECTED, requested_at=self.now, reason=reason
+        )
+        db.session.add(request)
+        db.session.commit()
+        return account, request.id
+
+    def attempt(self):
+        account = self.make.account()
+        attempt = LogInAttempt(
+            account_id=account.id,
+            address_hash="0" * 64,
+            nonce=new_nonce(),
+            created_at=self.now,
+            code_sent_at=self.now,
+            expires_at=self.now + timedelta(minutes=10),
+        )
+        db.session.add(attempt)
+        db.session.commit()
+        return account, attempt
+
+
+@pytest.fixture
+def world(app, make, now, policy):
+    return World(make, now, policy)
+
+
+def request_received(world):
+    account = world.requested(email="wei.ling@tech.gov.sg")
+    return emails.request_received(account, world.now), [
+        "wei.ling@tech.gov.sg",
+        receipt_link(world.make.receipt_token(account)),
+        account.agency.name if "agency" in account.__dict__ else "review it next",
+    ]
+
+
+def request_received_with_seed(world):
+    account = world.requested(seed=True)
+    link = receipt_link(world.make.receipt_token(account))
+    return emails.request_received(account, world.now), ["and for SEED for your internet device", link]
+
+
+def request_received_late(world):
+    return emails.request_received(world.make.account(AccountStatus.PENDING), world.now), ["decided meanwhile"]
+
+
+def request_rejected(world):
+    account, number = world.refused(RequestKind.TECHPASS, AccountStatus.REJECTED)
+    return emails.request_rejected(account, number, world.now), [
+        "Not an officer of ours.",
+        "http://localhost/sign-up",
+        "after 30 days",
+    ]
+
+
+def techpass_onboarding(world):
+    account, link, address = world.invited()
+    return emails.techpass_onboarding(account, link, world.now), [
+        address,
+        IN_30_DAYS,
+        "valid for 30 days.",
+        "WOG account",
+        "Terms of Use and the Privacy Policy.",
+    ]
+
+
+def techpass_onboarding_with_seed(world):
+    account, link, address = world.invited(seed_status=SeedStatus.REQUESTED)
+    return emails.techpass_onboarding(account, link, world.now), [address, "acceptable use policy for managed devices"]
+
+
+def onboarding_reminder(world):
+    account, link, address = world.invited()
+    return emails.onboarding_reminder(account, link, 23, world.now + timedelta(days=23)), [
+        address,
+        IN_30_DAYS,
+        "We invited you on Tuesday, 24 November 2026",
+        "from day 23 of 30",
+        "the same link as in our first email",
+    ]
+
+
+def seed_onboarding(world):
+    account, link, address = world.invited(InvitationKind.SEED, AccountStatus.ACTIVE)
+    return emails.seed_onboarding(account, link, world.now), [address, IN_30_DAYS, "Yours is active"]
+
+
+def seed_onboarding_while_pending(world):
+    account, link, address = world.invited(InvitationKind.SEED)
+    return emails.seed_onboarding(account, link, world.now), [address, IN_30_DAYS, "First activate your TechPass"]
+
+
+def seed_rejected(world):
+    account, number = world.refused(RequestKind.SEED, AccountStatus.ACTIVE)
+    return emails.seed_rejected(account, number, world.now), [
+        "Not an officer of ours.",
+        "https://go.gov.sg/techpass-sr",
+    ]
+
+
+def authenticator_setup(world):
+    account, link, address = world.invited(InvitationKind.AUTHENTICATOR, AccountStatus.ACTIVE)
+    return emails.authenticator_setup(account, link, world.now), [
+        address,
+        "Wednesday, 25 November 2026, 10:00 Singapore time",
+    ]
+
+
+def authenticator_changed(world):
+    return emails.authenticator_changed(world.make.account(), world.now), [TODAY, "https://go.gov.sg/techpass-sr"]
+
+
+def sign_in_code(world):
+    account, attempt = world.attempt()
+    return emails.sign_in_code(account, attempt, world.now), [
+        derive_code(secret_key(), LOG_IN_CODE, attempt.nonce),
+        "Tuesday, 24 November 2026, 10:10 Singapore time",
+        "(10 minutes)",
+    ]
+
+
+def new_sign_in(world):
+    account, attempt = world.attempt()
+    return emails.new_sign_in(account, attempt, world.now, "Firefox on Linux"), ["Firefox on Linux", TODAY]
+
+
+def inactivity_reminder(world):
+    account = world.make.account()
+    deadline = world.now + timedelta(days=30)
+    return emails.inactivity_reminder(account, 60, deadline, world.now), [
+        IN_30_DAYS,
+        "http://localhost/log-in",
+        "since Tuesday, 24 November 2026",
+        "disabled after 90 days",
+    ]
+
+
+def inactivity_reminder_while_disabled(world):
+    account = world.make.account(AccountStatus.DISABLED)
+    deadline = world.now + timedelta(days=30)
+    return emails.inactivity_reminder(account, 173, deadline, world.now), [
+        IN_30_DAYS,
+        "https://go.gov.sg/techpass-sr",
+        "within 5 days",
+    ]
+
+
+def disabled(world):
+    return emails.disabled(world.make.account(AccountStatus.DISABLED), world.now), ["for 90 days", "180 days after"]
+
+
+def terminated(world):
+    return emails.terminated(world.make.account(AccountStatus.TERMINATED), world.now), [
+        "within 30 days",
+        "http://localhost/sign-up",
+        "5 days after the account has ended",
+    ]
+
+
+def terminated_before_the_account_is(world):
+    account, *_ = world.invited()
+    return emails.terminated(account, world.now), ["no longer work"]
+
+
+def terminated_for_inactivity(world):
+    return emails.terminated_for_inactivity(world.make.account(AccountStatus.TERMINATED), world.now), [
+        "for 180 days",
+        "http://localhost/sign-up",
+    ]
+
+
+def already_have_account(world):
+    return emails.already_have_account(world.make.account(), world.now), ["tried to sign up", "http://localhost/log-in"]
+
+
+def already_have_account_requested(world):
+    account = world.requested()
+    link = receipt_link(world.make.receipt_token(account))
+    return emails.already_have_account(account, world.now), [link]
+
+
+def already_have_account_requested_log_in(world):
+    account = world.requested()
+    return emails.already_have_account(account, world.now, tried="log_in"), ["tried to log in"]
+
+
+def already_have_account_pending(world):
+    account, _, address = world.invited()
+    return emails.already_have_account(account, world.now), [address, IN_30_DAYS]
+
+
+def already_have_account_pending_expired(world):
+    account, link, _ = world.invited()
+    link.expires_at = world.now - timedelta(seconds=1)
+    db.session.commit()
+    return emails.already_have_account(account, world.now), ["was not taken up in time", "http://localhost/sign-up"]
+
+
+def already_have_account_pending_without_link(world):
+    account = world.make.account(AccountStatus.PENDING)
+    return emails.already_have_account(account, world.now), ["was not taken up in time", "http://localhost/sign-up"]
+
+
+def already_have_account_disabled(world):
+    account = world.make.account(AccountStatus.DISABLED)
+    return emails.already_have_account(account, world.now), ["it is disabled", "https://go.gov.sg/techpass-sr"]
+
+
+CASES = [
+    request_received,
+    request_received_with_seed,
+    request_received_late,
+    request_rejected,
+    techpass_onboarding,
+    techpass_onboarding_with_seed,
+    onboarding_reminder,
+    seed_onboarding,
+    seed_onboarding_while_pending,
+    seed_rejected,
+    authenticator_setup,
+    authenticator_changed,
+    sign_in_code,
+    new_sign_in,
+    inactivity_reminder,
+    inactivity_reminder_while_disabled,
+    disabled,
+    terminated,
+    terminated_before_the_account_is,
+    terminated_for_inactivity,
+    already_have_account,
+    already_have_account_requested,
+    already_have_account_requested_log_in,
+    already_have_account_pending,
+    already_have_account_pending_expired,
+    already_have_account_pending_without_link,
+    already_have_account_disabled,
+]
+
+
+def rendered(row, now):
+    outbox.post(row)
+    db.session.commit()
+    mail = db.session.scalars(select(Mail).where(Mail.key == row["key"])).one()
+    (letter,) = load([mail])
+    return render(letter, secret_keys(), now)
+
+
+def one_line(words):
+    """As it is read: without tags, with single spaces."""
+    return " ".join(unescape(re.sub(r"</?(?:strong|a|p|td)\b[^>]*>", "", words)).split())
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_each_mail_says_what_it_is_for(world, case):
+    row, said = case(world)
+    mail = rendered(row, world.now)
+    assert mail.subject
+    assert mail.subject == mail.subject.strip()
+    assert mail.subject.isprintable()
+    assert len(mail.subject) <= 78
+    for words in said:
+        assert words in one_line(mail.text), words
+        assert words in one_line(mail.html), words
+        if words.startswith("http"):
+            assert f'href="{words}"' in mail.html
+    for words in (mail.subject, mail.text, mail.html):
+        assert not re.search(r"\bNone\b|\{\{|\{%|Undefined", words)
+    assert len(mail.html.encode()) < 40_000
+    assert "<script" not in mail.html
+    assert "If " in mail.text
+    assert "Sent by TechPass Portal, http://localhost" in mail.text
+    for link in re.findall(r"http://localhost/\S+", mail.text):
+        assert link in mail.html
+    assert not re.search(r"<(?:img|link|iframe)\b|\bsrc=|@import|url\(", mail.html), "nothing is loaded from elsewhere"
+    for secret in mail.secrets:
+        assert secret in mail.text or row["kind"] in ("terminated", "already_have_account")
+
+
+KINDS = {
+    name
+    for name, function in vars(emails).items()
+    if inspect.isfunction(function) and function.__module__ == emails.__name__ and not name.startswith("_")
+}
+
+
+def test_each_kind_has_its_templates_and_its_test():
+    assert KINDS
+    assert {path.name for path in FOLDER.iterdir() if path.is_dir()} == KINDS
+    for kind in KINDS:
+        assert {path.name for path in (FOLDER / kind).iterdir()} == {"subject.txt", "body.txt", "body.html"}, kind
+        assert any(case.__name__ == kind for case in CASES), kind
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_each_row_is_of_its_kind_and_holds_no_secret(world, case):
+    row, _ = case(world)
+    assert row["kind"] in KINDS
+    assert case.__name__.startswith(row["kind"])
+    assert row["key"].startswith(f"{row['kind']}:")
+    mail = rendered(row, world.now)
+    assert not any(secret in repr(row) for secret in mail.secrets)
+
+
+def test_a_name_that_is_missing_is_an_error(world, app):
+    account, link, _ = world.invited()
+    row = emails.techpass_onboarding(account, link, world.now) | {"context": {}}
+    with pytest.raises(UndefinedError):
+        rendered(row, world.now)
+
+
+@pytest.mark.parametrize("subject", ["", "two\nlines"])
+def test_a_subject_of_no_or_two_lines_is_an_error(world, monkeypatch, subject):
+    class Template:
+        def render(self, _context):
+            return subject
+
+    class Environment:
+        def get_template(self, _name):
+            return Template()
+
+    monkeypatch.setattr(rendering, "_environment", Environment)
+    with pytest.raises(NotOneLine):
+        rendered(emails.disabled(world.make.account(AccountStatus.DISABLED), world.now), world.now)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "write"),
+    [
+        (RequestKind.TECHPASS, AccountStatus.REJECTED, emails.request_rejected),
+        (RequestKind.SEED, AccountStatus.ACTIVE, emails.seed_rejected),
+    ],
+)
+def test_what_an_admin_typed_is_text_and_never_markup(world, kind, status, write):
+    account, number = world.refused(kind, status, reason=NASTY)
+    mail = rendered(write(account, number, world.now), world.now)
+    assert NASTY in mail.text
+    assert "<script" not in mail.html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in mail.html
+    assert NASTY in one_line(mail.html)
+
+
+def test_what_a_browser_calls_itself_is_text_and_never_markup(world):
+    account, attempt = world.attempt()
+    mail = rendered(emails.new_sign_in(account, attempt, world.now, NASTY), world.now)
+    assert NASTY in mail.text
+    assert "<script" not in mail.html
+    assert NASTY in one_line(mail.html)
+
+
+OTHER = Policy(
+    invitation_days=47,
+    reminders_from_day=41,
+    purge_after_days=8,
+    rejected_purge_days=44,
+    inactive_disable_days=97,
+    inactive_terminate_days=188,
+    enabled_sign_in_days=9,
+    seed_invitation_days=43,
+    login_code_minutes=12,
+)
+
+
+@pytest.mark.parametrize(
+    ("case", "numbers"),
+    [
+        (request_rejected, [44]),
+        (techpass_onboarding, [47]),
+        (onboarding_reminder, [41, 47]),
+        (seed_onboarding, [43]),
+        (sign_in_code, [12]),
+        (inactivity_reminder, [97, 188]),
+        (inactivity_reminder_while_disabled, [9]),
+        (disabled, [97, 9, 188]),
+        (terminated, [47, 8]),
+        (terminated_for_inactivity, [188, 8]),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else None,
+)
+def test_numbers_come_from_the_policy(world, app, monkeypatch, case, numbers):
+    row, _ = case(world)
+    usual = rendered(row, world.now)
+    monkeypatch.setitem(app.config, "POLICY", OTHER)
+    changed = rendered(row, world.now)
+    for number in numbers:
+        wanted = re.compile(rf"\b{number}(?:\.| days| minutes| of)")
+        for before, after in ((usual.text, changed.text), (usual.html, changed.html)):
+            assert wanted.search(one_line(after)), number
+            assert not wanted.search(one_line(before)), number
+
+
+def test_the_reminder_carries_the_link_of_the_first_mail(world):
+    account, link, address = world.invited()
+    first = rendered(emails.techpass_onboarding(account, link, world.now), world.now)
+    later = world.now + timedelta(days=23)
+    reminder = rendered(emails.onboarding_reminder(account, link, 23, later), later)
+    found = [re.findall(r"\S+/invitations/\S+", mail.text) for mail in (first, reminder)]
+    assert found == [[address], [address]]
+
+
+def test_a_link_of_an_older_secret_is_mailed_still(world, app, monkeypatch):
+    account, link, address = world.invited()
+    keys = ("a new secret, 0123456789 abcdefghij", *secret_keys())
+    monkeypatch.setitem(app.config, "SECRET_KEYS", keys)
+    assert address in rendered(emails.techpass_onboarding(account, link, world.now), world.now).text
+
+
+def test_a_link_that_ended_is_not_called_live(world):
+    account, link, _ = world.invited()
+    outbox.post(emails.already_have_account(account, world.now))
+    db.session.commit()
+    link.state = InvitationState.EXPIRED
+    db.session.commit()
+    (letter,) = load(list(db.session.scalars(select(Mail))))
+    assert letter.invitation is None
+    assert "was not taken up in time" in one_line(render(letter, secret_keys(), world.now).text)
+
+
+def test_many_mails_are_read_with_few_queries(world):
+    rows = [techpass_onboarding(world)[0] for _ in range(5)]
+    outbox.post(*rows)
+    db.session.commit()
+    letters = load(list(db.session.scalars(select(Mail).order_by(Mail.id))))
+    assert [letter.invitation.id for letter in letters if letter.invitation] == sorted(
+        db.session.scalars(select(Invitation.id))
+    )
+    assert replace(letters[0], request=None) == letters[0]
