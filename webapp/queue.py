@@ -15,7 +15,7 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import event
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session, scoped_session
+    from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 
 log = structlog.get_logger()
 
@@ -48,8 +48,9 @@ def init_app(app: Flask, session: scoped_session[Any]) -> None:
             wake(name)
 
     @event.listens_for(session, "after_soft_rollback")
-    def _forget_what_was_asked(session: Session, _previous: object) -> None:
-        if not session.in_nested_transaction():
+    def _forget_what_was_asked(session: Session, ended: SessionTransaction) -> None:
+        # What a part asked for that is taken back to its savepoint is asked for in vain; it does no harm.
+        if ended.parent is None:
             session.info.pop("wake", None)
 
 
