@@ -266,9 +266,8 @@ def test_a_sign_up_that_ends_an_account_beside_the_sweep_ends_it_once(app, make,
     assert (len(mails()), actions(holder(link))) == (1, ["account.terminated"])
 
 
+@pytest.mark.parametrize("app", ["postgresql"], indirect=True)  # SQLite has one writer at a time.
 def test_what_others_hold_is_passed_over_and_done_by_the_next_sweep(app, make, now):
-    if db.engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has one writer at a time")
     held, _ = make.invitation()
     make.invitation()
     later = now + DAYS_30 + SECOND

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, current_app, render_template, request, url_for
+from flask import Blueprint, render_template
 
-from webapp import access, clock
-from webapp.access import Audience, allow, by
+from webapp import clock
+from webapp.access import Audience, allow
 from webapp.domain.lifecycle import InvitationKind
 from webapp.extensions import limiter
-from webapp.htmx import go_to
 from webapp.services import invitations as service
-from webapp.services import onboarding
 from webapp.services.errors import LinkEnded, NotFound
+from webapp.views.invitations import begin_onboarding
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -33,21 +32,12 @@ def invitation(token: str) -> ResponseReturnValue:
 
 @blueprint.post("/set-up-authenticator/<token>/accept")
 @allow(Audience.PUBLIC)
-@limiter.limit("60 per hour")
+@limiter.limit("200 per hour")
 def accept(token: str) -> ResponseReturnValue:
     try:
-        opened, step = onboarding.accept(
-            token,
-            InvitationKind.AUTHENTICATOR,
-            by(),
-            clock.now(),
-            current_app.config["POLICY"],
-            request.user_agent.string,
-        )
+        return begin_onboarding(token, InvitationKind.AUTHENTICATOR)
     except (NotFound, LinkEnded) as error:
         return _ended(error)
-    access.begin(opened)
-    return go_to(url_for(f"onboarding.{step}"))
 
 
 def _ended(error: NotFound | LinkEnded) -> ResponseReturnValue:

@@ -33,21 +33,12 @@ def invitation(token: str) -> ResponseReturnValue:
 
 @blueprint.post("/invitations/<token>/accept")
 @allow(Audience.PUBLIC)
-@limiter.limit("60 per hour")
+@limiter.limit("200 per hour")  # An agency's officers may all come from one address.
 def accept(token: str) -> ResponseReturnValue:
     try:
-        opened, step = onboarding.accept(
-            token,
-            InvitationKind.TECHPASS,
-            by(),
-            clock.now(),
-            current_app.config["POLICY"],
-            request.user_agent.string,
-        )
+        return begin_onboarding(token, InvitationKind.TECHPASS)
     except (NotFound, LinkEnded) as error:
         return ended(token, error)
-    access.begin(opened)
-    return go_to(url_for(f"onboarding.{step}"))
 
 
 @blueprint.post("/invitations/<token>/resend")
@@ -61,6 +52,14 @@ def resend(token: str) -> ResponseReturnValue:
         return ended(token, error)
     send_again(found.account_id)
     return go_to(url_for("invitations.invitation", token=token))
+
+
+def begin_onboarding(token: str, kind: InvitationKind) -> ResponseReturnValue:
+    """Accept a link, and lead to the first step that is missing. Raises `NotFound` or `LinkEnded`."""
+    policy, user_agent = current_app.config["POLICY"], request.user_agent.string
+    opened, step = onboarding.accept(token, kind, by(), clock.now(), policy, user_agent)
+    access.begin(opened)
+    return go_to(url_for(f"onboarding.{step}"))
 
 
 def send_again(account_id: int) -> None:
