@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, jsonify, render_template, request, url_for
@@ -70,6 +71,12 @@ def check() -> ResponseReturnValue:
         verdict = None if is_unfinished(text) else service.check(text)
     except AddressError:
         verdict = None  # Nobody likes to be told off half-way through a word; submitting tells.
+    return _told(verdict)
+
+
+@lru_cache(maxsize=256)
+def _told(verdict: Verdict | None) -> str:
+    """The fragment for a verdict, rendered once: there are few, and everybody who types asks (`./run bench check`)."""
     return render_template("sign_up/_address.html", verdict=verdict)
 
 
