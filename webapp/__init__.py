@@ -41,19 +41,19 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     db.init_app(app)
     migrate.init_app(app, db, directory=app.root_path + "/migrations")
+    security.init_app(app)
+    access.init_app(app)  # Before the tokens: whoever is no longer signed in is told that, not that a form is old.
     csrf.init_app(app)
     mail.init_app(app)
     limiter.init_app(app)
     htmx.init_app(app)
     queue.init_app(app, db.session)
 
-    security.init_app(app)
     errors.init_app(app)
     formatting.init_app(app)
 
     views.init_app(app)
     cli.init_app(app)
-    access.init_app(app)
 
     if settings.trusted_proxies:
         count = settings.trusted_proxies

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from flask import Flask, abort, current_app, flash, g, request, session, url_for
 from werkzeug.local import LocalProxy
 
 from webapp import clock
-from webapp.htmx import go_to
+from webapp.domain.paths import own_path
+from webapp.htmx import go_to, wants_fragment
 from webapp.limiter import peer_address
 from webapp.models import BrowserSession, SessionKind
 from webapp.services.audit import By
@@ -120,13 +122,20 @@ def _guard() -> ResponseReturnValue | None:
             return None
         case Audience.OFFICER | Audience.ADMIN:
             if not signed_in:
-                address = request.full_path.rstrip("?") if request.method == "GET" else None
-                return go_to(url_for("log_in.log_in", next=address))
+                return go_to(url_for("log_in.log_in", next=_page()))
             if audience is Audience.ADMIN and not signed_in.account.is_admin:
                 abort(404)
             return None
         case _:
             abort(404)
+
+
+def _page() -> str | None:
+    """The page that somebody is on, to come back to after logging in; None where no address leads back to it."""
+    if wants_fragment():
+        current = urlsplit(request.headers.get("HX-Current-URL", ""))
+        return own_path(f"{current.path}?{current.query}" if current.query else current.path)
+    return request.full_path.rstrip("?") if request.method == "GET" else None
 
 
 def _refuse_other_sites() -> None:

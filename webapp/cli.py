@@ -80,6 +80,7 @@ def run_sweep(dry_run: bool, show_all: bool, confirm: bool) -> None:
     """Do now what falls due by the clock: expiry, reminders, inactivity, deletion. Cron does it every minute."""
     now, policy = clock.now(), current_app.config["POLICY"]
     if dry_run:
+        what = None
         for what, planned in groupby(sweep.plan(now, policy), key=lambda item: item.what):
             click.echo(f"{what}:")
             count = 0
@@ -87,6 +88,8 @@ def run_sweep(dry_run: bool, show_all: bool, confirm: bool) -> None:
                 if show_all or count <= NAMES_SHOWN:
                     click.echo(f"  {item.email}")
             click.echo(f"  {count} in all")
+        if what is None:
+            click.echo("Nothing falls due.")
         return
     summary = sweep.sweep(now, policy, confirmed=confirm)
     for what, count in summary.done.items():
@@ -115,8 +118,11 @@ def demo() -> None:
 @mail.command("failed")
 def list_failed_mails() -> None:
     """The mails that could not be sent, each with the last answer of the mail server."""
-    for row in failed_mails.failed():
+    rows = failed_mails.failed()
+    for row in rows:
         click.echo(f"{row.id}  {row.kind}  {row.recipient}  {row.last_answer}")
+    if not rows:
+        click.echo("No mail has failed.")
 
 
 @mail.command("retry")

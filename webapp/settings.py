@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -96,6 +97,8 @@ class Settings:
     def _problems(self) -> list[str]:
         needed = ("database_url", "redis_url", "mail_server")
         problems = [f"{name.upper()} is missing" for name in needed if not getattr(self, name)]
+        if self.redis_url and not re.match(r"(redis|rediss|unix)://", self.redis_url):
+            problems.append("REDIS_URL must begin with redis://, rediss:// or unix://")
         if self.app_env not in ("production", "development", "test"):
             problems.append("APP_ENV must be production, development or test")
         if self.database_url and not re.match(r"(sqlite|postgresql)(\+\w+)?://", self.database_url):
@@ -119,6 +122,16 @@ class Settings:
         return urlsplit(self.public_base_url).netloc
 
 
+def main() -> int:
+    """``python -m webapp.settings``: say what is wrong with the environment's settings, before anything starts."""
+    try:
+        Settings.from_environment()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
 def _read(kind: object, text: str) -> object:
     """``text`` as the field's type (annotations are strings here)."""
     if kind == "int":
@@ -135,3 +148,7 @@ def _read(kind: object, text: str) -> object:
     if kind == "tuple[str, ...]":
         return tuple(part.strip() for part in text.split(",") if part.strip())
     return text.rstrip("/") if text.startswith("http") else text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

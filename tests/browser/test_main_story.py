@@ -39,7 +39,7 @@ def test_an_officer_signs_up_is_approved_activates_and_logs_in_again(world, admi
     expect(officer.get_by_role("heading", level=1)).to_have_text("Activate your TechPass first")
     look(officer, "seed-techpass-first")
 
-    link = world.link(email, "activate it by")
+    link = world.link(email, "activate it before")
     totp, _codes = onboard(world, officer, link, seed=True, look=look)
     officer.get_by_role("link", name="Go to your profile").click()
     expect(officer.get_by_role("heading", level=1)).to_have_text("Your profile")

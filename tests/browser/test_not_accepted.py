@@ -30,7 +30,7 @@ def test_reminders_then_the_notice_then_termination_then_sign_up_again(fresh_wor
     boss.goto("/admin/requests")
     boss.get_by_role("button", name=f"Approve TechPass for {email}").click()
     expect(boss.locator("main")).to_contain_text("approved.")
-    link = world.link(email, "activate it by")
+    link = world.link(email, "activate it before")
     receipt = world.link(email, "received")
 
     reminders = 0

@@ -29,7 +29,7 @@ def test_the_story_without_scripts(world, admin):
     assert "manages this device itself" in world.mail(email, "request for SEED").text
 
     officer = world.person(java_script_enabled=False).new_page()
-    totp, _ = onboard(world, officer, world.link(email, "activate it by"), seed=False)
+    totp, _ = onboard(world, officer, world.link(email, "activate it before"), seed=False)
     officer.get_by_role("link", name="Go to your profile").click()
     officer.get_by_role("button", name="Log out").click()
     expect(officer.locator("main")).to_contain_text("You are logged out")
@@ -46,7 +46,8 @@ def log_in_later(world, page, email, totp):
 def test_the_sign_up_form_says_what_to_do(world):
     page = world.person(java_script_enabled=False).new_page()
     page.goto("/sign-up")
-    expect(page.locator("main")).to_contain_text("check needs scripts")
+    expect(page.locator(".robot-check-blocked")).to_be_visible()
+    expect(page.locator(".robot-check-blocked")).to_contain_text("check needs scripts")
     expect(page.locator("main").get_by_role("link", name=re.compile("raise a service request")).first).to_be_visible()
     page.get_by_label("Email address").fill("peter@tech.gov.sg")
     page.get_by_role("button", name="Submit").click()

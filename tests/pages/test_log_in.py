@@ -303,3 +303,29 @@ def test_half_an_hour_without_a_click_ends_it(client, person, totp, now, set_now
     log_in(client, totp, now)
     set_now(now + timedelta(minutes=31))
     assert client.htmx("GET", "/profile").headers["HX-Redirect"].startswith("/log-in")
+
+
+def test_logging_out_twice_says_the_same(client, make):
+    make.sign_in(client, make.account())
+    client.get("/profile")
+    assert client.submit("/log-out").location == "/"
+    assert client.post("/log-out").location == "/"
+    assert "You are logged out" in client.get("/").text
+
+
+def test_a_press_after_the_session_ended_leads_to_logging_in_and_back(client, make, app):
+    request = make.request()
+    make.sign_in(client, make.admin())
+    client.get("/admin/requests")
+    db.session.query(BrowserSession).delete()
+    db.session.commit()
+    where = {"HX-Current-URL": "http://localhost/admin/requests?after=x"}
+    for answer in (
+        client.htmx("POST", f"/admin/requests/{request.id}/approve", headers=where),
+        client.htmx("GET", f"/admin/requests/{request.id}/reject", headers=where),
+    ):
+        assert answer.status_code == 204
+        assert answer.headers["HX-Redirect"] == "/log-in?next=/admin/requests?after%3Dx"
+    evil = {"HX-Current-URL": "https://evil.example//evil.example/x"}
+    answer = client.htmx("POST", f"/admin/requests/{request.id}/approve", headers=evil)
+    assert answer.headers["HX-Redirect"] == "/log-in"

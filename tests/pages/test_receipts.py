@@ -120,3 +120,16 @@ def test_an_unknown_receipt_is_no_page(client, token):
 def test_a_deleted_persons_receipt_is_gone(client, make):
     account = make.account(AccountStatus.DELETED)
     assert client.get(f"/requests/{make.receipt_token(account)}").status_code == 404
+
+
+def test_whose_time_is_up_is_terminated_before_the_sweep_comes_and_waits_for_nothing(client, make, now, set_now):
+    request = make.request("peter@tech.gov.sg", seed=True)
+    requests.approve(request.id, audit.SYSTEM, now, make.policy)
+    account = db.session.get_one(Account, request.account_id)
+    token = make.receipt_token(account)
+    assert "An admin reviews your SEED request" in client.get(f"/requests/{token}").text
+    set_now(now + timedelta(days=30, seconds=1))
+    page = client.get(f"/requests/{token}").text
+    assert "Terminated" in page
+    assert "SEED" not in page
+    assert "Sign up again" in page

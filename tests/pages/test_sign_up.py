@@ -92,7 +92,7 @@ def test_bad_input_gets_a_message_keeps_the_values_and_writes_nothing(client, ma
 @STYLES
 def test_every_field_empty_tells_of_each(client, make, htmx):
     answer = fill(client, make, htmx=htmx, email="", seed=None, altcha="")
-    assert answer.text.count('class="field-error"') == 2  # The SEED question waits for an address it applies to.
+    assert answer.text.count('class="field-error"') == 3
     assert answer.status_code == 422
 
 

@@ -79,7 +79,7 @@ def make_live(live, now) -> Factory:
         ("GET", "/invitations/unknown", 404),
         ("GET", "/profile", 303),
         ("POST", "/", 405),
-        ("POST", "/log-out", 400),
+        ("POST", "/log-out", 303),
         ("OPTIONS", "/", 200),
         ("HEAD", "/", 200),
         ("GET", "/%00", 400),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from webapp.domain.policy import PolicyError
-from webapp.settings import Settings, SettingsError
+from webapp.settings import Settings, SettingsError, main
 
 GOOD = {
     "SECRET_KEY": "b7Qw1eR9tY2uI4oP6aS8dF0gH3jK5lZx",
@@ -36,6 +36,7 @@ def test_what_is_needed_is_enough():
         ({"DATABASE_URL": ""}, "DATABASE_URL is missing"),
         ({"DATABASE_URL": "mysql://x"}, "DATABASE_URL must begin with"),
         ({"REDIS_URL": ""}, "REDIS_URL is missing"),
+        ({"REDIS_URL": "queue:6379"}, "REDIS_URL must begin with"),
         ({"MAIL_SERVER": ""}, "MAIL_SERVER is missing"),
         ({"MAIL_PORT": "smtp"}, "MAIL_PORT must be a whole number"),
         ({"MAIL_USE_TLS": "perhaps"}, "MAIL_USE_TLS must be true or false"),
@@ -86,3 +87,15 @@ def test_a_policy_that_contradicts_itself_is_refused():
 
     with pytest.raises(PolicyError):
         Policy(inactive_remind_days=90)
+
+
+def test_what_is_wrong_is_said_before_anything_starts(monkeypatch, capsys):
+    for name in GOOD:
+        monkeypatch.delenv(name, raising=False)
+    assert main() == 1
+    said = capsys.readouterr().err
+    assert "The portal cannot start" in said
+    assert "Traceback" not in said
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+    assert main() == 0

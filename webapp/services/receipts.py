@@ -69,11 +69,14 @@ def receipt(token: str, now: datetime) -> Receipt:
     entries += _techpass(
         account, requests.get(RequestKind.TECHPASS), invitation.expires_at if invitation and waits else None
     )
-    if RequestKind.SEED in requests:
-        entries += _seed(requests[RequestKind.SEED], account)
-    ended = account.status in (AccountStatus.REJECTED, AccountStatus.TERMINATED)
+    # Somebody whose time is up is terminated, whether or not the sweep has come (promise 5).
     overdue = account.status is AccountStatus.PENDING and not waits
-    return Receipt(account.email, account.status, tuple(entries), waits, ended or overdue)
+    status = AccountStatus.TERMINATED if overdue else account.status
+    ended = status in (AccountStatus.REJECTED, AccountStatus.TERMINATED)
+    seed = requests.get(RequestKind.SEED)
+    if seed is not None and not (ended and seed.state is RequestState.OPEN):
+        entries += _seed(seed, account)
+    return Receipt(account.email, status, tuple(entries), waits, ended)
 
 
 def _techpass(account: Account, request: Request | None, activate_by: datetime | None) -> list[Entry]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, abort, current_app, flash, render_template, request, url_for
 
 from webapp import clock
-from webapp.access import Audience, allow, by
+from webapp.access import Audience, allow, by, signed_in
 from webapp.domain.lifecycle import RequestKind
 from webapp.extensions import csrf
 from webapp.forms.requests import RejectForm
@@ -113,8 +113,10 @@ def _not_done(request_id: int, error: Exception) -> ResponseReturnValue:
     decider = service.decider(found)
     match error:
         case AlreadyDecided():
-            who = decider.email if decider else "the agency's automatic approval"
-            message = f"Nothing was done: {who} has {found.state} this request already."
+            who = f"{decider.email} has" if decider else "the agency's automatic approval has"
+            if decider and decider.id == signed_in.account_id:
+                who = "you have"
+            message = f"Nothing was done: {who} {found.state} this request already."
         case OwnRequest():
             message = "Nothing was done: another admin must decide on your own request."
         case TechPassFirst():

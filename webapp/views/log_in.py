@@ -105,7 +105,10 @@ def recovery() -> ResponseReturnValue:
 
 @blueprint.post("/log-out")
 @allow(Audience.PUBLIC)
+@csrf.exempt  # Checked below. Who is logged out already, in another tab perhaps, is told so all the same.
 def log_out() -> ResponseReturnValue:
+    if access.signed_in or access.onboarding:
+        csrf.protect()
     token = session.get(SESSION_TOKEN)
     if isinstance(token, str):
         end_session(token)

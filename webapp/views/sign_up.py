@@ -54,7 +54,9 @@ def submit() -> ResponseReturnValue:
         else:
             return go_to(url_for("sign_up.received"))
     if not solved:
-        form.altcha.errors = ["Tick “I’m not a robot” and wait for the check to finish, then submit again"]
+        form.altcha.errors = [
+            "Tick “I’m not a robot” and wait for the check to finish, then submit again. It needs scripts"
+        ]
     verdict = _explain(form)
     return _page(form, verdict, solved), 422
 
@@ -98,10 +100,10 @@ def _explain(form: SignUpForm) -> Verdict | None:
         verdict = service.check(form.email.data or "")
     except AddressError as error:
         form.email.errors = [str(error)]
-        return None
-    if not verdict.may_sign_up:
+        verdict = None
+    if verdict is not None and not verdict.may_sign_up:
         form.email.errors = [verdict.message]
-    elif verdict.seed_offered and form.wants_seed() is None:
+    elif (verdict is None or verdict.seed_offered) and form.wants_seed() is None:
         form.seed.errors = ["Select yes if you want to onboard your internet device to SEED"]
     return verdict
 
