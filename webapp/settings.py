@@ -42,6 +42,7 @@ class Settings:
     official_masthead: bool = False
     service_request_url: str = "https://go.gov.sg/techpass-sr"
     metrics_token: str = ""
+    mdm_webhook_secret: str = ""
     clock_file: str = ""
     dev_mailbox: str = ""
     policy: Policy = field(default_factory=Policy)
@@ -111,6 +112,8 @@ class Settings:
             return problems if self.secret_key else [*problems, "SECRET_KEY is missing"]
         if len(self.secret_key) < 32 or len(set(self.secret_key)) < 10:
             problems.append("SECRET_KEY must have at least 32 random characters")
+        if len(self.mdm_webhook_secret) < 32 or len(set(self.mdm_webhook_secret)) < 10:
+            problems.append("MDM_WEBHOOK_SECRET must have at least 32 random characters")
         if self.public_base_url and not self.is_https:
             problems.append("PUBLIC_BASE_URL must be https outside development")
         if self.clock_file or self.dev_mailbox:

@@ -82,6 +82,7 @@ def _portal(mail_port: int) -> Iterator[tuple[Flask, dict[str, str]]]:
         environ = {
             "APP_ENV": "production",
             "SECRET_KEY": SECRET,
+            "MDM_WEBHOOK_SECRET": SECRET,
             "DATABASE_URL": database.url,
             "REDIS_URL": redis_url,
             "MAIL_SERVER": "127.0.0.1",

@@ -68,6 +68,7 @@ def both() -> Iterator[tuple[int, int, Flask]]:
         environ = {
             "APP_ENV": "production",
             "SECRET_KEY": SECRET,
+            "MDM_WEBHOOK_SECRET": SECRET,
             "DATABASE_URL": database.url,
             "REDIS_URL": redis_url,
             "MAIL_SERVER": "127.0.0.1",

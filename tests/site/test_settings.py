@@ -13,6 +13,7 @@ GOOD = {
     "DATABASE_URL": "postgresql://portal:dbword@db/portal",
     "REDIS_URL": "redis://:queueword@queue:6379/0",
     "MAIL_SERVER": "smtp.example.gov.sg",
+    "MDM_WEBHOOK_SECRET": "mK4xV9bN2cZ7lQ1wE6rT3yU8iO5pA0sD",
 }
 
 
@@ -40,6 +41,8 @@ def test_what_is_needed_is_enough():
         ({"MAIL_SERVER": ""}, "MAIL_SERVER is missing"),
         ({"MAIL_PORT": "smtp"}, "MAIL_PORT must be a whole number"),
         ({"MAIL_USE_TLS": "perhaps"}, "MAIL_USE_TLS must be true or false"),
+        ({"MDM_WEBHOOK_SECRET": ""}, "MDM_WEBHOOK_SECRET must have at least 32"),
+        ({"MDM_WEBHOOK_SECRET": "a" * 60}, "MDM_WEBHOOK_SECRET must have at least 32"),
         ({"APP_ENV": "staging"}, "APP_ENV must be"),
         ({"CLOCK_FILE": "/tmp/clock"}, "for development only"),
         ({"DEV_MAILBOX": "/tmp/mails"}, "for development only"),
@@ -76,7 +79,15 @@ def test_what_is_logged_holds_no_secret():
         GOOD | {"MAIL_PASSWORD": "pass", "METRICS_TOKEN": "token", "SECRET_KEY_FALLBACKS": "x"}
     )
     shown = str(settings.masked())
-    for secret in (GOOD["SECRET_KEY"], "dbword", "queueword", "mailword", "metricsword", "oldword"):
+    for secret in (
+        GOOD["SECRET_KEY"],
+        GOOD["MDM_WEBHOOK_SECRET"],
+        "dbword",
+        "queueword",
+        "mailword",
+        "metricsword",
+        "oldword",
+    ):
         assert secret not in shown
     assert "portal.example.gov.sg" in shown
     assert "(set)" in shown

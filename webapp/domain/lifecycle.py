@@ -51,6 +51,29 @@ class SeedStatus(StrEnum):
     SUSPENDED = "suspended"
 
 
+SEED_TRANSITIONS: dict[SeedStatus, frozenset[SeedStatus]] = {
+    SeedStatus.NOT_REQUIRED: frozenset({SeedStatus.REQUESTED}),
+    # Once the agency has become eligible.
+    SeedStatus.INELIGIBLE: frozenset({SeedStatus.REQUESTED}),
+    SeedStatus.REQUESTED: frozenset({SeedStatus.INVITED, SeedStatus.REJECTED, SeedStatus.WITHDRAWN}),
+    SeedStatus.REJECTED: frozenset({SeedStatus.REQUESTED}),
+    SeedStatus.INVITED: frozenset(
+        {SeedStatus.ONBOARDED, SeedStatus.EXPIRED, SeedStatus.WITHDRAWN, SeedStatus.SUSPENDED}
+    ),
+    SeedStatus.EXPIRED: frozenset({SeedStatus.REQUESTED}),
+    # Its device removed, somebody is invited to onboard another one.
+    SeedStatus.ONBOARDED: frozenset({SeedStatus.INVITED, SeedStatus.SUSPENDED}),
+    SeedStatus.WITHDRAWN: frozenset({SeedStatus.REQUESTED}),
+    SeedStatus.SUSPENDED: frozenset({SeedStatus.INVITED, SeedStatus.ONBOARDED}),
+}
+
+
+def check_seed_transition(old: SeedStatus, new: SeedStatus) -> None:
+    """Raises `ForbiddenTransition` unless SEED may go from ``old`` to ``new``."""
+    if new not in SEED_TRANSITIONS[old]:
+        raise ForbiddenTransition(f"SEED cannot go from {old} to {new}")
+
+
 class RequestKind(StrEnum):
     TECHPASS = "techpass"
     SEED = "seed"
@@ -60,6 +83,8 @@ class RequestState(StrEnum):
     OPEN = "open"
     APPROVED = "approved"
     REJECTED = "rejected"
+    WITHDRAWN = "withdrawn"
+    """By the applicant: "I don't need SEED" (rule 4.5)."""
 
 
 class InvitationKind(StrEnum):
@@ -75,6 +100,24 @@ class InvitationState(StrEnum):
     USED = "used"
     REPLACED = "replaced"
     EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+
+
+class DeviceStatus(StrEnum):
+    """How far the MDM system has come with a device (rule 4.6)."""
+
+    TRIGGERED = "triggered"
+    """Waiting for software installation, step 1 of 2."""
+    SOFTWARE_INSTALLED = "software_installed"
+    """Waiting for backend onboarding, step 2 of 2."""
+    ONBOARDED = "onboarded"
+    FAILED = "failed"
+    REMOVED = "removed"
+
+
+class OperatingSystem(StrEnum):
+    MACOS = "macos"
+    WINDOWS = "windows"
 
 
 class Role(StrEnum):

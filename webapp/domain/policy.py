@@ -31,6 +31,13 @@ class Policy:
     resend_cooldown_hours: int = 24  # rule 3.8
     seed_promise_business_days: int = 3  # rule 4.2
     seed_invitation_days: int = 30  # rule 4.3
+    seed_first_reminder_days: int = 7  # rule 4.3
+    seed_last_reminder_days: int = 1  # rule 4.3
+    devices_per_person: int = 1  # rule 4.6
+    device_pending_days: int = 14  # rule 4.6
+    mdm_tolerance_minutes: int = 5  # rule 4.7
+    confirmed_minutes: int = 10  # rule 6.3
+    not_me_days: int = 14  # rule 6.4
     setup_link_hours: int = 24  # rule 7.3
     login_code_minutes: int = 10  # rule 7.1
     login_code_cooldown_seconds: int = 60
@@ -49,6 +56,8 @@ class Policy:
                 raise PolicyError(f"{field.name.upper()} must be at least 1")
         ordered = [
             ("reminders_from_day", "invitation_days"),
+            ("seed_first_reminder_days", "seed_invitation_days"),
+            ("seed_last_reminder_days", "seed_first_reminder_days"),
             ("inactive_remind_days", "inactive_disable_days"),
             ("inactive_disable_days", "disabled_remind_days"),
             ("disabled_remind_days", "inactive_terminate_days"),

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from webapp.models import Account, Invitation, LogInAttempt
+    from webapp.models import Account, Device, Invitation, LogInAttempt
 
 MailRow = dict[str, Any]
 """The columns of a `webapp.models.Mail`, for `webapp.services.outbox.post`."""
@@ -63,6 +64,36 @@ def seed_onboarding(account: Account, invitation: Invitation, now: datetime) -> 
     return _row("seed_onboarding", invitation.id, account, now, urgent=True, invitation_id=invitation.id)
 
 
+def seed_reminder(account: Account, invitation: Invitation, days_before: int, now: datetime) -> MailRow:
+    """Rule 4.3: the reminder ``days_before`` days before the SEED invitation expires."""
+    event = f"{invitation.id}:{days_before}"
+    return _row("seed_reminder", event, account, now, invitation_id=invitation.id)
+
+
+SEED_EXPIRED = "seed_expired"
+"""Rule 4.3: the kind of the mail that SEED expired. The sweep writes these set by set: see `webapp.services.expiry`."""
+
+
+def seed_withdrawn(account: Account, now: datetime) -> MailRow:
+    """Rule 4.5: confirms "I don't need SEED"."""
+    return _row("seed_withdrawn", f"{account.id}:{now.isoformat()}", account, now)
+
+
+def device_onboarded(account: Account, device: Device, now: datetime) -> MailRow:
+    """Rule 4.6: the device is in SEED."""
+    return _row("device_onboarded", f"{device.id}:{now.isoformat()}", account, now, device_id=device.id)
+
+
+def device_failed(account: Account, device: Device, now: datetime) -> MailRow:
+    """Rule 4.6: the MDM system could not onboard the device, why, and what to do."""
+    return _row("device_failed", f"{device.id}:{now.isoformat()}", account, now, device_id=device.id)
+
+
+def device_removed(account: Account, device: Device, cause: str, now: datetime) -> MailRow:
+    """Rule 4.6: the device is in SEED no more; ``cause`` is "holder", "time" or "mdm"."""
+    return _row("device_removed", device.id, account, now, device_id=device.id, cause=cause)
+
+
 def seed_rejected(account: Account, request_id: int, now: datetime) -> MailRow:
     """Rule 2.3: SEED was rejected, with the reason."""
     return _row("seed_rejected", request_id, account, now, request_id=request_id)
@@ -76,6 +107,26 @@ def authenticator_setup(account: Account, invitation: Invitation, now: datetime)
 def authenticator_changed(account: Account, now: datetime) -> MailRow:
     """A new authenticator is in force; tells the holder in case it was somebody else."""
     return _row("authenticator_changed", f"{account.id}:{now.isoformat()}", account, now)
+
+
+def recovery_codes_changed(account: Account, now: datetime) -> MailRow:
+    """Rule 6.3: new recovery codes are in force."""
+    return _row("recovery_codes_changed", f"{account.id}:{now.isoformat()}", account, now)
+
+
+def profile_changed(account: Account, changed: Sequence[str], now: datetime) -> MailRow:
+    """Rule 6.1: what was changed in the profile, by name and without the values."""
+    return _row("profile_changed", f"{account.id}:{now.isoformat()}", account, now, changed=list(changed))
+
+
+def account_locked(account: Account, now: datetime) -> MailRow:
+    """Rule 6.4: its holder locked the account by "This wasn't me"; what happens next."""
+    return _row("account_locked", f"{account.id}:{now.isoformat()}", account, now)
+
+
+def account_enabled(account: Account, now: datetime) -> MailRow:
+    """Rule 3.10: an admin has enabled the account again."""
+    return _row("account_enabled", f"{account.id}:{now.isoformat()}", account, now)
 
 
 def sign_in_code(account: Account, attempt: LogInAttempt, now: datetime) -> MailRow:

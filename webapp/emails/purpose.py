@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from webapp.domain.deadlines import is_expired
-from webapp.domain.lifecycle import AccountStatus, InvitationState
-from webapp.emails import TERMINATED
+from webapp.domain.lifecycle import AccountStatus, DeviceStatus, InvitationState, SeedStatus
+from webapp.emails import SEED_EXPIRED, TERMINATED
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from webapp.emails.render import Letter
 
 _TO_THE_TERMINATED = (TERMINATED, "terminated_for_inactivity")
+
+_WHILE_SEED_IS = {SEED_EXPIRED: SeedStatus.EXPIRED, "seed_withdrawn": SeedStatus.WITHDRAWN}
+_WHILE_DEVICE_IS = {
+    "device_onboarded": DeviceStatus.ONBOARDED,
+    "device_failed": DeviceStatus.FAILED,
+    "device_removed": DeviceStatus.REMOVED,
+}
+"""What must still be so when the mail leaves: one that is overtaken by events would tell what is not true."""
 
 
 def has_ended(letter: Letter, now: datetime) -> bool:
@@ -32,6 +40,10 @@ def has_ended(letter: Letter, now: datetime) -> bool:
         return status is not AccountStatus.DISABLED
     if mail.kind == "inactivity_reminder":
         return account.idle_since is None or account.idle_since > mail.created_at
+    if mail.kind in _WHILE_SEED_IS:
+        return account.seed_status is not _WHILE_SEED_IS[mail.kind]
+    if mail.kind in _WHILE_DEVICE_IS:
+        return letter.device is None or letter.device.status is not _WHILE_DEVICE_IS[mail.kind]
     if "invitation_id" in mail.context:
         link = letter.invitation
         return link is None or link.state is not InvitationState.LIVE or is_expired(link.expires_at, now)

@@ -26,7 +26,7 @@ from webapp.domain.tokens import (
 )
 from webapp.extensions import db
 from webapp.links import invitation_link, public_link, receipt_link
-from webapp.models import Account, Invitation, LogInAttempt, Mail, Request
+from webapp.models import Account, Device, Invitation, LogInAttempt, Mail, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -52,6 +52,7 @@ class Letter:
     """The link that it carries; where it tells how an account stands, the one that waits for a pending person."""
     request: Request | None
     attempt: LogInAttempt | None
+    device: Device | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +65,12 @@ class Rendered:
 
 
 def load(mails: Sequence[Mail]) -> list[Letter]:
-    """Each mail with its account, agency, link, request and attempt to log in: a query a table, however many."""
+    """Each mail with what it speaks of: a query a table, however many."""
     accounts = _by_id(Account, (mail.account_id for mail in mails), joinedload(Account.agency, innerjoin=True))
     links = _by_id(Invitation, (mail.context.get("invitation_id") for mail in mails))
     requests = _by_id(Request, (mail.context.get("request_id") for mail in mails))
     attempts = _by_id(LogInAttempt, (mail.context.get("attempt_id") for mail in mails))
+    devices = _by_id(Device, (mail.context.get("device_id") for mail in mails))
     waiting = _waiting_links({mail.account_id for mail in mails if mail.kind == "already_have_account"})
     return [
         Letter(
@@ -77,6 +79,7 @@ def load(mails: Sequence[Mail]) -> list[Letter]:
             links.get(mail.context.get("invitation_id")) or waiting.get(mail.account_id),
             requests.get(mail.context.get("request_id")),
             attempts.get(mail.context.get("attempt_id")),
+            devices.get(mail.context.get("device_id")),
         )
         for mail in mails
     ]
@@ -180,12 +183,16 @@ def _context(letter: Letter, keys: Sequence[str], now: datetime) -> tuple[dict[s
         code = derive_code(keys[0], LOG_IN_CODE, letter.attempt.nonce)
         secrets.append(code)
         context |= {"code": code, "deadline": letter.attempt.expires_at}
+    if letter.device is not None:
+        context["device"] = letter.device
     return context, secrets
 
 
 def _given(context: dict[str, Any]) -> dict[str, Any]:
     """What the row itself says, with instants in place of their text."""
-    given: dict[str, Any] = {name: context[name] for name in ("tried", "browser") if name in context}
+    given: dict[str, Any] = {
+        name: context[name] for name in ("tried", "browser", "cause", "changed") if name in context
+    }
     return given | {name: datetime.fromisoformat(context[name]) for name in ("at", "deadline") if name in context}
 
 

@@ -5,6 +5,8 @@ from webapp.models.agency import Agency, UnknownAgency
 from webapp.models.agreement import AgreementAcceptance
 from webapp.models.audit import Actor, AuditEvent
 from webapp.models.credential import Authenticator, LogInAttempt, RecoveryCode, WrongCode
+from webapp.models.device import Device
+from webapp.models.holiday import Holiday
 from webapp.models.invitation import Invitation
 from webapp.models.mail import Mail
 from webapp.models.robot_check import UsedSolution
@@ -18,6 +20,8 @@ __all__ = [
     "AuditEvent",
     "Authenticator",
     "BrowserSession",
+    "Device",
+    "Holiday",
     "Invitation",
     "LogInAttempt",
     "Mail",

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey, Index, String, text
+from datetime import date, datetime
+
+from sqlalchemy import Date, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from webapp.domain.lifecycle import LIVE, AccountStatus, RequestKind, RequestState, Role, SeedStatus
+from webapp.domain.lifecycle import (
+    LIVE,
+    AccountStatus,
+    RequestKind,
+    RequestState,
+    Role,
+    SeedStatus,
+    check_account_transition,
+    check_seed_transition,
+)
 from webapp.extensions import Model
 from webapp.models.agency import Agency
 from webapp.models.base import Id, Instant, enum_column, one_of, where
@@ -46,6 +57,11 @@ class Account(Model):
     recovery_saved_at: Mapped[Instant | None]
     seed_status: Mapped[SeedStatus] = mapped_column(enum_column(SeedStatus), default=SeedStatus.NOT_REQUIRED)
     seed_status_at: Mapped[Instant]
+    first_name: Mapped[str | None] = mapped_column(String(60))
+    last_name: Mapped[str | None] = mapped_column(String(60))
+    mobile: Mapped[str | None] = mapped_column(String(20))
+    """In the international form of E.164, like +6591234567."""
+    department: Mapped[str | None] = mapped_column(String(120))
 
     agency: Mapped[Agency] = relationship(lazy="raise")
 
@@ -70,6 +86,16 @@ class Account(Model):
         """Whether SEED is on its way or held, so that its policy must be accepted (rule 3.9)."""
         return self.seed_status in (SeedStatus.REQUESTED, SeedStatus.INVITED, SeedStatus.ONBOARDED)
 
+    def move(self, status: AccountStatus, now: datetime) -> None:
+        """Change the status, by a person. Raises `ForbiddenTransition` where the rules do not allow it (section 3)."""
+        check_account_transition(self.status, status)
+        self.status, self.status_at, self.changed_at = status, now, now
+
+    def move_seed(self, status: SeedStatus, now: datetime) -> None:
+        """Change SEED's state. Raises `ForbiddenTransition` where the rules do not allow it (section 4)."""
+        check_seed_transition(self.seed_status, status)
+        self.seed_status, self.seed_status_at = status, now
+
 
 class Request(Model):
     """One thing asked for, TechPass or SEED, and what was decided, by whom and why (section 2)."""
@@ -83,6 +109,8 @@ class Request(Model):
     decided_by_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"), index=True)
     """The admin; None where the agency approves automatically."""
     reason: Mapped[str] = mapped_column(String(500), default="")
+    due_on: Mapped[date | None] = mapped_column(Date)
+    """SEED alone: by the end of which day in Singapore the onboarding email was promised (rule 4.2)."""
 
     account: Mapped[Account] = relationship(lazy="raise", foreign_keys=[account_id])
 

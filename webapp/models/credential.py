@@ -18,6 +18,8 @@ class Authenticator(Model):
     confirmed_at: Mapped[Instant | None]
     last_step: Mapped[int] = mapped_column(BigId, default=0)
     """A code is accepted only for a later step than this: never twice (rule 7.1)."""
+    next_encrypted_key: Mapped[str | None] = mapped_column(String(255))
+    """The key of the app that is to replace this one, until a code confirms it (rule 6.3)."""
 
 
 class RecoveryCode(Model):

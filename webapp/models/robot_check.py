@@ -1,4 +1,4 @@
-"""Solutions of the robot check that were used: each counts once."""
+"""What counts once: solutions of the robot check, and signatures of the MDM system (rule 4.7)."""
 
 from __future__ import annotations
 

@@ -32,6 +32,8 @@ class BrowserSession(Model):
     expires_at: Mapped[Instant] = mapped_column(index=True)
     peer: Mapped[str] = mapped_column(String(45))
     user_agent: Mapped[str] = mapped_column(String(200))
+    confirmed_at: Mapped[Instant | None]
+    """When its holder last gave a code again, as changes of how to sign in ask for (rule 6.3)."""
 
     account: Mapped[Account] = relationship(lazy="raise")
 

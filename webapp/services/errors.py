@@ -63,6 +63,26 @@ class TechPassFirst(ServiceError):
     """SEED can be approved only for somebody whose TechPass is approved (rule 4.4)."""
 
 
+class NotEligible(ServiceError):
+    """The agency does not take part in SEED (rule 1.6)."""
+
+
+class DeviceFirst(ServiceError):
+    """SEED is given up only once its device is removed (rule 4.5)."""
+
+
+class NoSeed(ServiceError):
+    """A device is onboarded only by somebody who holds SEED (rule 4.5)."""
+
+
+class DeviceTaken(ServiceError):
+    """The Intune Device ID is registered already; whose it is, is not told (rule 4.6)."""
+
+
+class TooManyDevices(ServiceError):
+    """As many devices as one person may have (rule 4.6)."""
+
+
 class NotTheNextStep(ServiceError):
     """A step of onboarding was answered that is not the next one (T7)."""
 

@@ -15,7 +15,6 @@ from webapp.domain.lifecycle import (
     RequestKind,
     RequestState,
     SeedStatus,
-    check_account_transition,
 )
 from webapp.extensions import db
 from webapp.models import Account, Agency, Request
@@ -84,13 +83,13 @@ def approve(request_id: int, by: audit.By, now: datetime, policy: Policy) -> Req
     request = _decide(request_id, RequestState.APPROVED, "", by, now)
     account = request.account
     if request.kind is RequestKind.TECHPASS:
-        _move(account, AccountStatus.PENDING, now)
+        account.move(AccountStatus.PENDING, now)
         invite(account, InvitationKind.TECHPASS, now, policy)
     else:
         if account.status not in (AccountStatus.PENDING, AccountStatus.ACTIVE):
             db.session.rollback()
             raise TechPassFirst
-        account.seed_status, account.seed_status_at = SeedStatus.INVITED, now
+        account.move_seed(SeedStatus.INVITED, now)
         invite(account, InvitationKind.SEED, now, policy)
     audit.record(f"{request.kind}.approved", account.id, by, now, request=request.id)
     db.session.commit()
@@ -108,10 +107,10 @@ def reject(request_id: int, reason: str, by: audit.By, now: datetime, policy: Po
     request = _decide(request_id, RequestState.REJECTED, reason, by, now)
     account = request.account
     if request.kind is RequestKind.TECHPASS:
-        _move(account, AccountStatus.REJECTED, now)
+        account.move(AccountStatus.REJECTED, now)
         account.purge_at = now + timedelta(days=policy.rejected_purge_days)
         if account.seed_status is SeedStatus.REQUESTED:
-            account.seed_status, account.seed_status_at = SeedStatus.REJECTED, now
+            account.move_seed(SeedStatus.REJECTED, now)
         db.session.execute(
             update(Request)
             .where(Request.account_id == account.id, Request.state == RequestState.OPEN)
@@ -120,7 +119,7 @@ def reject(request_id: int, reason: str, by: audit.By, now: datetime, policy: Po
         outbox.cancel(account.id)
         outbox.post(emails.request_rejected(account, request.id, now))
     else:
-        account.seed_status, account.seed_status_at = SeedStatus.REJECTED, now
+        account.move_seed(SeedStatus.REJECTED, now)
         outbox.post(emails.seed_rejected(account, request.id, now))
     audit.record(f"{request.kind}.rejected", account.id, by, now, request=request.id)
     db.session.commit()
@@ -171,8 +170,3 @@ def _decide(request_id: int, state: RequestState, reason: str, by: audit.By, now
     # The account may be changed at the same instant by its other request or by a sweep.
     db.session.refresh(request.account, with_for_update=True)
     return request
-
-
-def _move(account: Account, status: AccountStatus, now: datetime) -> None:
-    check_account_transition(account.status, status)
-    account.status, account.status_at, account.changed_at = status, now, now
