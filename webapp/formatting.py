@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime
 
 from flask import Flask
 
 from webapp import clock
+from webapp.domain.business_days import SINGAPORE, is_at_risk, is_overdue, singapore_date
 
-SINGAPORE = timezone(timedelta(hours=8), "Singapore time")
-"""Singapore has kept UTC+8 without daylight saving since 1982."""
+
+def sg_day(day: date) -> str:
+    """A day that has no time, like "Friday, 27 November 2026"."""
+    return f"{day:%A}, {day.day} {day:%B %Y}"
 
 
 def sg_date(instant: datetime) -> str:
-    """Like "Thursday, 24 December 2026"."""
-    local = instant.astimezone(SINGAPORE)
-    return f"{local:%A}, {local.day} {local:%B %Y}"
+    """The day of an instant, like "Thursday, 24 December 2026"."""
+    return sg_day(singapore_date(instant))
 
 
 def sg_datetime(instant: datetime) -> str:
@@ -40,9 +42,13 @@ def ago(instant: datetime, now: datetime) -> str:
 
 
 def init_app(app: Flask) -> None:
+    app.add_template_filter(sg_day)
     app.add_template_filter(sg_date)
     app.add_template_filter(sg_datetime)
     app.add_template_filter(document_date)
     app.add_template_filter(ago)
+    # {% if due_on is at_risk(now) %} and {% if due_on is overdue(now) %}: rule 4.2, for a day and an instant.
+    app.add_template_test(lambda due_on, instant: is_at_risk(due_on, singapore_date(instant)), "at_risk")
+    app.add_template_test(lambda due_on, instant: is_overdue(due_on, singapore_date(instant)), "overdue")
     settings = app.config["SETTINGS"]
     app.context_processor(lambda: {"now": clock.now(), "policy": settings.policy, "settings": settings})

@@ -21,13 +21,13 @@ from flask import current_app
 from sqlalchemy import event, func, select
 
 from webapp import clock
+from webapp.domain.business_days import SINGAPORE
 from webapp.domain.lifecycle import InvitationKind, MailState, RequestKind, RequestState, Role
 from webapp.domain.onboarding import AGREEMENT_STEPS, Step
 from webapp.domain.policy import Policy
 from webapp.domain.tokens import LOG_IN_CODE, derive_code, invitation_purpose, recover_token
 from webapp.emails.message import message_id
 from webapp.extensions import db
-from webapp.formatting import SINGAPORE
 from webapp.models import Account, AuditEvent, Authenticator, LogInAttempt, Mail, Request
 from webapp.services import (
     admins,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from webapp.domain.agreements import Block, title_and_blocks
+from webapp.domain.business_days import singapore_date
 from webapp.domain.onboarding import Document
 from webapp.extensions import db
-from webapp.formatting import SINGAPORE
 from webapp.models import AgreementAcceptance
 from webapp.models.base import insert_new
 
@@ -43,7 +43,7 @@ def versions(document: Document) -> tuple[Agreement, ...]:
 
 def in_force(document: Document, now: datetime) -> Agreement:
     """The newest version whose date has come in Singapore; the first one if none has."""
-    today = now.astimezone(SINGAPORE).date().isoformat()
+    today = singapore_date(now).isoformat()
     oldest, *_ = everything = versions(document)
     return max((each for each in everything if each.version <= today), key=lambda each: each.version, default=oldest)
 

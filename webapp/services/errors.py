@@ -97,3 +97,11 @@ class AttemptOver(ServiceError):
 
 class AccountDisabled(ServiceError):
     """The person is who they say, but the account is disabled (rule 3.10)."""
+
+
+class DayTaken(ServiceError):
+    """The day is off already by the admins' own list (rule 4.2)."""
+
+
+class NameRefused(ServiceError):
+    """A day off needs a name: one line that is not too long."""
