@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from itertools import groupby
 
 import click
@@ -11,20 +12,26 @@ from flask_migrate import upgrade
 
 from webapp import clock
 from webapp.domain.addresses import AddressError
-from webapp.services import admins, failed_mails, sweep
+from webapp.domain.business_days import singapore_date
+from webapp.formatting import sg_day
+from webapp.services import admins, failed_mails, holidays, sweep
 from webapp.services.audit import SYSTEM
-from webapp.services.errors import NotFound, ReasonMissing, SignUpRefused
+from webapp.services.errors import DayTaken, NameRefused, NotFound, ReasonMissing, SignUpRefused
 
 NAMES_SHOWN = 20
 """Of each kind, in `sweep --dry-run`."""
 
 admin = AppGroup("admin", help="Admins of the portal.")
 mail = AppGroup("mail", help="The outgoing mails.")
+holiday = AppGroup("holiday", help="Days off: SEED is promised in business days.")
+
+DAY = click.DateTime(formats=["%Y-%m-%d"])
 
 
 def init_app(app: Flask) -> None:
     app.cli.add_command(admin)
     app.cli.add_command(mail)
+    app.cli.add_command(holiday)
     app.cli.add_command(prepare)
     app.cli.add_command(run_sweep)
     app.cli.add_command(demo)
@@ -134,3 +141,40 @@ def retry_mails(number: int | None) -> None:
     except NotFound:
         raise click.ClickException(f"Mail {number} has not failed.") from None
     click.echo(f"{count} queued again.")
+
+
+@holiday.command("list")
+@click.argument("year", type=click.IntRange(1, 9999), required=False)
+def list_holidays(year: int | None) -> None:
+    """The days off of YEAR, this year unless given: the public holidays and the own ones."""
+    year = year or singapore_date(clock.now()).year
+    rows = holidays.listed(year)
+    for row in rows:
+        click.echo(f"{row.day}  {row.day:%a}  {row.name}{'  (own)' if row.is_own else ''}")
+    if not rows:
+        click.echo(f"No days off are known for {year}.")
+
+
+@holiday.command("add")
+@click.argument("day", type=DAY, metavar="DAY")
+@click.argument("name")
+def add_holiday(day: datetime, name: str) -> None:
+    """Make DAY (like 2026-12-24) a day off, beside the public holidays. Promises already made stay."""
+    try:
+        holidays.add(day.date(), name, SYSTEM, clock.now())
+    except DayTaken:
+        raise click.ClickException(f"{sg_day(day)} is on your own list already.") from None
+    except NameRefused:
+        raise click.ClickException(f"Give it a name of at most {holidays.LONGEST_NAME} characters.") from None
+    click.echo(f"{sg_day(day)} is a day off now.")
+
+
+@holiday.command("remove")
+@click.argument("day", type=DAY, metavar="DAY")
+def remove_holiday(day: datetime) -> None:
+    """Make DAY, which was added, a business day again. Promises already made stay."""
+    try:
+        holidays.remove(day.date(), SYSTEM, clock.now())
+    except NotFound:
+        raise click.ClickException(f"{sg_day(day)} is not on your own list. See `holiday list`.") from None
+    click.echo(f"{sg_day(day)} is off your own list now.")

@@ -84,3 +84,33 @@ def test_a_sweep_that_failed_says_so(run, make, monkeypatch):
     code, said = run("sweep")
     assert code == 1
     assert "termination" in said
+
+
+def test_days_off_are_added_listed_and_removed(run):
+    code, said = run("holiday", "add", "2026-12-24", "Christmas Eve")
+    assert (code, said) == (0, "Thursday, 24 December 2026 is a day off now.\n")
+    code, said = run("holiday", "list")
+    assert code == 0
+    assert said.splitlines()[0] == "2026-01-01  Thu  New Year's Day"
+    assert said.splitlines()[-2:] == ["2026-12-24  Thu  Christmas Eve  (own)", "2026-12-25  Fri  Christmas Day"]
+    assert run("holiday", "remove", "2026-12-24")[0] == 0
+    assert "Christmas Eve" not in run("holiday", "list", "2026")[1]
+    assert run("holiday", "list", "9999") == (0, "No days off are known for 9999.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("add", "2026-12-26", "Again"), "Saturday, 26 December 2026 is on your own list already."),
+        (("add", "2026-12-24", " "), "a name of at most 80 characters"),
+        (("add", "24/12/2026", "Christmas Eve"), "'24/12/2026' does not match the format"),
+        (("remove", "2026-12-25"), "Friday, 25 December 2026 is not on your own list."),
+        (("list", "0"), "Invalid value for '[YEAR]'"),
+    ],
+)
+def test_what_cannot_be_done_to_days_off_is_said(run, arguments, said):
+    run("holiday", "add", "2026-12-26", "After Christmas")
+    code, printed = run("holiday", *arguments)
+    assert code != 0
+    assert said in printed
+    assert run("holiday", "list")[1].count("(own)") == 1
