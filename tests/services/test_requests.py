@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from sqlalchemy import func, select
@@ -19,7 +19,7 @@ from webapp.domain.lifecycle import (
 )
 from webapp.extensions import db
 from webapp.models import Account, Agency, AuditEvent, Invitation, Mail, Request
-from webapp.services import audit, requests
+from webapp.services import audit, holidays, requests
 from webapp.services.errors import AlreadyDecided, NotFound, OwnRequest, ReasonMissing, ServiceError, TechPassFirst
 
 
@@ -75,6 +75,36 @@ def test_seed_is_rejected_while_techpass_is_approved(app, make, now, policy, adm
     account = db.session.get_one(Account, request.account_id)
     assert (account.status, account.seed_status) == (AccountStatus.PENDING, SeedStatus.REJECTED)
     assert mails() == ["techpass_onboarding", "seed_rejected"]
+
+
+@pytest.mark.parametrize(
+    ("approved", "due_on"),
+    [
+        (timedelta(0), date(2026, 11, 27)),
+        (timedelta(hours=14, seconds=-1), date(2026, 11, 27)),  # The last second of the Tuesday in Singapore.
+        (timedelta(hours=14), date(2026, 11, 30)),
+        (timedelta(days=28, hours=14), date(2026, 12, 29)),  # Christmas Eve, then Christmas and the weekend.
+    ],
+)
+def test_seed_is_promised_three_business_days_after_techpass_is_approved(
+    app, make, now, policy, admin, approved, due_on
+):
+    request = make.request(seed=True)
+    other = make.request(seed=True)
+    assert seed_request_of(request.account_id).due_on is None
+    requests.approve(request.id, admin, now + approved, policy)
+    assert seed_request_of(request.account_id).due_on == due_on
+    assert seed_request_of(other.account_id).due_on is None
+    assert request.due_on is None
+
+
+def test_a_promise_stays_as_it_was_given(app, make, now, policy, admin):
+    request = make.request(seed=True)
+    requests.approve(request.id, admin, now, policy)
+    seed = seed_request_of(request.account_id)
+    holidays.add(date(2026, 11, 25), "At short notice", admin, now)
+    requests.approve(seed.id, admin, now + timedelta(days=5), policy)
+    assert seed_request_of(request.account_id).due_on == date(2026, 11, 27)
 
 
 def test_rejecting_techpass_takes_seed_with_it_and_mails_once(app, make, now, policy, admin):

@@ -18,7 +18,7 @@ from webapp.domain.lifecycle import (
 )
 from webapp.extensions import db
 from webapp.models import Account, Agency, Request
-from webapp.services import audit, outbox
+from webapp.services import audit, holidays, outbox
 from webapp.services.errors import AlreadyDecided, NotFound, OwnRequest, ReasonMissing, TechPassFirst
 from webapp.services.invitations import invite
 
@@ -85,6 +85,7 @@ def approve(request_id: int, by: audit.By, now: datetime, policy: Policy) -> Req
     if request.kind is RequestKind.TECHPASS:
         account.move(AccountStatus.PENDING, now)
         invite(account, InvitationKind.TECHPASS, now, policy)
+        _promise_seed(account, now)
     else:
         if account.status not in (AccountStatus.PENDING, AccountStatus.ACTIVE):
             db.session.rollback()
@@ -94,6 +95,20 @@ def approve(request_id: int, by: audit.By, now: datetime, policy: Policy) -> Req
     audit.record(f"{request.kind}.approved", account.id, by, now, request=request.id)
     db.session.commit()
     return request
+
+
+def _promise_seed(account: Account, now: datetime) -> None:
+    """SEED that was asked for together with TechPass is promised from here on (rule 4.2)."""
+    if account.seed_status is SeedStatus.REQUESTED:
+        db.session.execute(
+            update(Request)
+            .where(
+                Request.account_id == account.id,
+                Request.kind == RequestKind.SEED,
+                Request.state == RequestState.OPEN,
+            )
+            .values(due_on=holidays.due_on(now))
+        )
 
 
 def reject(request_id: int, reason: str, by: audit.By, now: datetime, policy: Policy) -> Request:
