@@ -46,6 +46,8 @@ def message(letter: Letter, settings: Settings) -> EmailMessage:
     built["Message-ID"] = make_msgid(domain="localhost")
     built.set_content(rendered.text)
     built.add_alternative(rendered.html, subtype="html")
+    if rendered.calendar is not None:
+        built.add_attachment(rendered.calendar.text, subtype="calendar", filename=rendered.calendar.name)
     return built
 
 

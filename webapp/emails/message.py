@@ -16,6 +16,8 @@ from webapp.domain.tokens import derive_key
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from webapp.calendars import CalendarFile
+
 _WIRE = policy.compat32.clone(linesep="\r\n", mangle_from_=False)
 
 
@@ -31,17 +33,27 @@ def sender_domain(sender: str) -> str:
 
 
 class OutgoingMail(Message):
-    """One recipient, two alternatives, and our own Message-ID.
+    """One recipient, two alternatives, perhaps a calendar file, and our own Message-ID.
 
     Flask-Mail's constructor is left out because it asks the network for this machine's name, for a Message-ID that is
     not used: 5 milliseconds for each mail, seconds where no name server answers.
     """
 
     def __init__(
-        self, *, sender: str, recipient: str, subject: str, text: str, html: str, id_: str, now: datetime
+        self,
+        *,
+        sender: str,
+        recipient: str,
+        subject: str,
+        text: str,
+        html: str,
+        id_: str,
+        now: datetime,
+        calendar: CalendarFile | None = None,
     ) -> None:
         self.sender, self.recipients, self.subject = sender, [recipient], subject
         self.body, self.alts = text, {"html": html}
+        self._calendar = calendar
         self._lines = {"From": sender, "To": recipient, "Subject": subject, "Message-ID": id_}
         self.msgId = id_
         self.date = now.timestamp()
@@ -53,7 +65,14 @@ class OutgoingMail(Message):
         """The message with CR LF. Raises `BadHeaderError` if anything in a header is not plain text (E1)."""
         if not all(value.isprintable() for value in self._lines.values()):
             raise BadHeaderError
-        whole = MIMEMultipart("alternative")
+        words = MIMEMultipart("alternative")
+        words.attach(_part("plain", self.body or ""))
+        words.attach(_part("html", self.alts["html"]))
+        whole = words
+        if self._calendar is not None:
+            whole = MIMEMultipart("mixed")
+            whole.attach(words)
+            whole.attach(_attached(self._calendar))
         whole["Subject"] = sanitize_subject(self.subject, "utf-8")
         whole["From"] = sanitize_address(self._lines["From"])
         whole["To"] = sanitize_address(self._lines["To"])
@@ -62,8 +81,6 @@ class OutgoingMail(Message):
         # Nobody's holiday notice comes back, and no two machines write to each other for ever.
         whole["Auto-Submitted"] = "auto-generated"
         whole["X-Auto-Response-Suppress"] = "All"
-        whole.attach(_part("plain", self.body or ""))
-        whole.attach(_part("html", self.alts["html"]))
         return whole.as_bytes(policy=_WIRE)
 
 
@@ -72,4 +89,11 @@ def _part(subtype: str, text: str) -> MIMENonMultipart:
     part = MIMENonMultipart("text", subtype, charset="utf-8")
     part["Content-Transfer-Encoding"] = "quoted-printable"
     part.set_payload(binascii.b2a_qp(text.encode()).decode("ascii"))
+    return part
+
+
+def _attached(calendar: CalendarFile) -> MIMENonMultipart:
+    # The type does not name the file's method: with it, Outlook would show an invitation in place of the mail.
+    part = _part("calendar", calendar.text)
+    part.add_header("Content-Disposition", "attachment", filename=calendar.name)
     return part

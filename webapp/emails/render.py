@@ -15,6 +15,7 @@ from jinja2 import Environment, StrictUndefined
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
+from webapp.calendars import CalendarFile, deadline_file
 from webapp.domain.deadlines import is_expired
 from webapp.domain.lifecycle import AccountStatus, InvitationKind, InvitationState
 from webapp.domain.tokens import (
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from webapp.models import Agency
+
+
+_WITH_CALENDAR = frozenset(("techpass_onboarding", "onboarding_reminder", "seed_onboarding", "seed_reminder"))
+"""The kinds that tell a deadline by which an officer has to do something."""
 
 
 class LinkLost(Exception):
@@ -62,6 +67,8 @@ class Rendered:
     html: str
     secrets: tuple[str, ...]
     """The tokens and codes inside, so that whoever notes what a mail server answered can leave them out."""
+    calendar: CalendarFile | None = None
+    """The deadline that it tells, to attach."""
 
 
 def load(mails: Sequence[Mail]) -> list[Letter]:
@@ -125,7 +132,13 @@ def render(letter: Letter, keys: Sequence[str], now: datetime) -> Rendered:
     subject = subject.strip()
     if not subject or not subject.isprintable():
         raise NotOneLine(letter.mail.kind)
-    return Rendered(subject, text.strip() + "\n", _inliner.inline(html), tuple(secrets))
+    return Rendered(subject, text.strip() + "\n", _inliner.inline(html), tuple(secrets), _calendar(letter))
+
+
+def _calendar(letter: Letter) -> CalendarFile | None:
+    if letter.mail.kind not in _WITH_CALENDAR or letter.account is None or letter.invitation is None:
+        return None
+    return deadline_file(letter.account, letter.invitation)
 
 
 _inliner = css_inline.CSSInliner(load_remote_stylesheets=False)

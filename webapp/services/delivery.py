@@ -259,6 +259,7 @@ def _send(letter: Letter, server: MailServer, now: datetime) -> _Outcome:
         html=rendered.html,
         id_=mail.message_id,
         now=now,
+        calendar=rendered.calendar,
     )
     try:
         return _Outcome(MailState.SENT, _clean(server.send(message), rendered.secrets))

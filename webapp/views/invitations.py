@@ -11,9 +11,10 @@ from webapp.access import Audience, allow, by
 from webapp.domain.lifecycle import InvitationKind
 from webapp.extensions import limiter
 from webapp.htmx import go_to
+from webapp.services import calendar, onboarding
 from webapp.services import invitations as service
-from webapp.services import onboarding
 from webapp.services.errors import LinkEnded, NotFound, TooSoon
+from webapp.views import downloads
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -29,6 +30,16 @@ def invitation(token: str) -> ResponseReturnValue:
     except (NotFound, LinkEnded) as error:
         return ended(token, error)
     return render_template("invitations/page.html", invitation=found, account=found.account, token=token)
+
+
+@blueprint.get("/invitations/<token>/deadline.ics")
+@allow(Audience.PUBLIC)
+def deadline(token: str) -> ResponseReturnValue:
+    """By when to activate TechPass, for the calendar."""
+    try:
+        return downloads.calendar(calendar.for_invitation(token, clock.now()))
+    except (NotFound, LinkEnded) as error:
+        return ended(token, error)
 
 
 @blueprint.post("/invitations/<token>/accept")

@@ -9,9 +9,11 @@ from flask import Blueprint, abort, current_app, flash, render_template, url_for
 from webapp import clock
 from webapp.access import Audience, allow, by
 from webapp.htmx import go_to
+from webapp.services import calendar
 from webapp.services import receipts as service
 from webapp.services.errors import LinkEnded, NotFound, TooSoon
 from webapp.services.invitations import resend as resend_invitation
+from webapp.views import downloads
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -24,6 +26,16 @@ blueprint = Blueprint("receipts", __name__)
 def receipt(token: str) -> ResponseReturnValue:
     try:
         return render_template("receipts/page.html", receipt=service.receipt(token, clock.now()), token=token)
+    except NotFound:
+        abort(404)
+
+
+@blueprint.get("/requests/<token>/deadline.ics")
+@allow(Audience.PUBLIC)
+def deadline(token: str) -> ResponseReturnValue:
+    """By when to activate TechPass, for the calendar, while an invitation waits."""
+    try:
+        return downloads.calendar(calendar.for_receipt(token, clock.now()))
     except NotFound:
         abort(404)
 
