@@ -1,4 +1,4 @@
-"""The states of accounts, and which may follow which (section 3 of the rules)."""
+"""The states of accounts and of SEED, and which may follow which (sections 3 and 4 of the rules)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import pytest
 from webapp.domain.lifecycle import (
     ACCOUNT_TRANSITIONS,
     LIVE,
+    SEED_TRANSITIONS,
     AccountStatus,
     ForbiddenTransition,
+    SeedStatus,
     check_account_transition,
+    check_seed_transition,
 )
 
 S = AccountStatus
@@ -41,3 +44,38 @@ def test_every_status_has_its_row_and_what_has_ended_never_lives_again():
     assert set(ACCOUNT_TRANSITIONS) == set(S)
     for ended in set(S) - set(LIVE):
         assert not ACCOUNT_TRANSITIONS[ended] & set(LIVE)
+
+
+E = SeedStatus
+SEED_ALLOWED = {
+    (E.NOT_REQUIRED, E.REQUESTED),
+    (E.INELIGIBLE, E.REQUESTED),
+    (E.REJECTED, E.REQUESTED),
+    (E.EXPIRED, E.REQUESTED),
+    (E.WITHDRAWN, E.REQUESTED),
+    (E.REQUESTED, E.INVITED),
+    (E.REQUESTED, E.REJECTED),
+    (E.REQUESTED, E.WITHDRAWN),
+    (E.INVITED, E.ONBOARDED),
+    (E.INVITED, E.EXPIRED),
+    (E.INVITED, E.WITHDRAWN),
+    (E.INVITED, E.SUSPENDED),
+    (E.ONBOARDED, E.INVITED),
+    (E.ONBOARDED, E.SUSPENDED),
+    (E.SUSPENDED, E.INVITED),
+    (E.SUSPENDED, E.ONBOARDED),
+}
+
+
+@pytest.mark.parametrize(("old", "new"), list(product(E, E)))
+def test_seed_goes_the_ways_of_the_rules_and_no_other(old, new):
+    if (old, new) in SEED_ALLOWED:
+        check_seed_transition(old, new)
+    else:
+        with pytest.raises(ForbiddenTransition, match=f"from {old} to {new}"):
+            check_seed_transition(old, new)
+
+
+def test_every_state_of_seed_has_its_row_and_leads_on():
+    assert set(SEED_TRANSITIONS) == set(E)
+    assert all(SEED_TRANSITIONS.values())

@@ -400,7 +400,7 @@ def test_a_deadline_that_passes_half_way_leads_to_the_links_own_page(client, mak
 def test_a_new_email_half_way_leads_to_the_page_that_says_so(client, make, now, policy, htmx, stands):
     walk = stands_at(client, make, stands)
     client.get(PAGES[stands])
-    invitations.resend(walk.account.id, SYSTEM, now, policy)
+    invitations.resend(walk.account.id, InvitationKind.TECHPASS, SYSTEM, now, policy)
     answer = client.submit(PAGES[stands], htmx=htmx, code="123456", version="2026-11-02")
     assert landing(answer) == f"/invitations/{walk.token}"
     assert "A newer email has replaced this link" in client.get(f"/invitations/{walk.token}").text

@@ -152,6 +152,26 @@ def test_nothing_but_the_notice_reaches_somebody_terminated(app, make, now):
     assert [mail.state for mail in mails("already_have_account")] == [MailState.CANCELLED]
 
 
+@pytest.mark.parametrize("status", [AccountStatus.ACTIVE, AccountStatus.PENDING], ids=str)
+def test_who_let_seed_run_out_is_told_once(app, make, now, status):
+    account = make.account(status, seed_status=SeedStatus.INVITED)
+    link, _ = make.invitation(account, InvitationKind.SEED)
+    later = now + DAYS_30 + SECOND
+    for _ in range(3):
+        expiry.expire(later)
+    mail = db.session.scalars(select(Mail)).one()
+    wanted = emails.seed_expired(account, link, later)
+    assert {name: getattr(mail, name) for name in wanted} == wanted
+
+
+def test_whose_techpass_ran_out_too_hears_of_that_alone(app, make, now):
+    account = make.account(AccountStatus.PENDING, seed_status=SeedStatus.INVITED)
+    make.invitation(account)
+    make.invitation(account, InvitationKind.SEED, at=now + SECOND)
+    expiry.expire(now + DAYS_30 + 5 * SECOND)
+    assert list(db.session.scalars(select(Mail.kind))) == [emails.TERMINATED]
+
+
 def test_seed_runs_out_by_itself_and_can_be_asked_for_again(app, make, now):
     account = make.account(seed_status=SeedStatus.INVITED)
     link, _ = make.invitation(account, InvitationKind.SEED)
@@ -161,7 +181,6 @@ def test_seed_runs_out_by_itself_and_can_be_asked_for_again(app, make, now):
     assert (account.status, account.seed_status) == (AccountStatus.ACTIVE, SeedStatus.EXPIRED)
     assert account.seed_status_at == fresh(link).ended_at == now + DAYS_30 + SECOND
     assert actions(account) == ["seed.expired"]
-    assert not db.session.scalars(select(Mail)).all()
 
 
 @pytest.mark.parametrize("seed", [SeedStatus.ONBOARDED, SeedStatus.SUSPENDED, SeedStatus.WITHDRAWN], ids=str)

@@ -142,7 +142,7 @@ def test_a_replaced_link_of_an_account_that_was_activated_is_a_used_one(app, mak
 def test_resending_replaces_the_link_keeps_the_deadline_and_mails_once(app, make, now, policy):
     invitation, token = make.invitation()
     later = now + timedelta(days=3)
-    invitations.resend(invitation.account_id, VISITOR, later, policy)
+    invitations.resend(invitation.account_id, InvitationKind.TECHPASS, VISITOR, later, policy)
 
     assert states() == ["replaced", "live"]
     fresh = invitations.live_invitation(invitation.account_id, InvitationKind.TECHPASS)
@@ -151,7 +151,8 @@ def test_resending_replaces_the_link_keeps_the_deadline_and_mails_once(app, make
     mail = db.session.scalars(select(Mail)).one()
     assert (mail.kind, mail.context) == ("techpass_onboarding", {"invitation_id": fresh.id})
     event = db.session.scalars(select(AuditEvent)).one()
-    assert (event.action, event.peer, event.detail) == ("invitation.resent", "203.0.113.7", {"invitation": fresh.id})
+    told = {"invitation": fresh.id, "kind": "techpass"}
+    assert (event.action, event.peer, event.detail) == ("invitation.resent", "203.0.113.7", told)
     with pytest.raises(LinkEnded):
         invitations.open_link(token, later, InvitationKind.TECHPASS)
 
@@ -161,12 +162,12 @@ def test_resending_replaces_the_link_keeps_the_deadline_and_mails_once(app, make
 )
 def test_an_officer_has_it_sent_again_once_a_day(app, make, now, policy, after, sent):
     invitation, _ = make.invitation()
-    invitations.resend(invitation.account_id, VISITOR, now, policy)
+    invitations.resend(invitation.account_id, InvitationKind.TECHPASS, VISITOR, now, policy)
     if sent:
-        invitations.resend(invitation.account_id, VISITOR, now + after, policy)
+        invitations.resend(invitation.account_id, InvitationKind.TECHPASS, VISITOR, now + after, policy)
     else:
         with pytest.raises(TooSoon):
-            invitations.resend(invitation.account_id, VISITOR, now + after, policy)
+            invitations.resend(invitation.account_id, InvitationKind.TECHPASS, VISITOR, now + after, policy)
     assert (count(Mail), len(states()), count(AuditEvent)) == ((2, 3, 2) if sent else (1, 2, 1))
 
 
@@ -175,7 +176,7 @@ def test_nothing_is_sent_again_to_who_waits_for_no_activation(app, make, now, po
     account = make.account(status)
     make.invitation(account)
     with pytest.raises(LinkEnded):
-        invitations.resend(account.id, VISITOR, now, policy)
+        invitations.resend(account.id, InvitationKind.TECHPASS, VISITOR, now, policy)
     assert (states(), count(Mail)) == (["live"], 0)
 
 
@@ -183,16 +184,16 @@ def test_nothing_is_sent_again_to_who_waits_for_no_activation(app, make, now, po
 def test_nothing_is_sent_again_past_the_deadline(app, make, now, policy, beside, sent):
     invitation, _ = make.invitation()
     if sent:
-        invitations.resend(invitation.account_id, VISITOR, invitation.expires_at + beside, policy)
+        invitations.resend(invitation.account_id, InvitationKind.TECHPASS, VISITOR, invitation.expires_at + beside, policy)
     else:
         with pytest.raises(LinkEnded):
-            invitations.resend(invitation.account_id, VISITOR, invitation.expires_at + beside, policy)
+            invitations.resend(invitation.account_id, InvitationKind.TECHPASS, VISITOR, invitation.expires_at + beside, policy)
     assert count(Mail) == int(sent)
 
 
 def test_there_may_be_no_such_account(app, now, policy):
     with pytest.raises(LinkEnded):
-        invitations.resend(10**15, VISITOR, now, policy)
+        invitations.resend(10**15, InvitationKind.TECHPASS, VISITOR, now, policy)
 
 
 def test_asked_for_many_times_at_once_one_mail_goes_out(app, make, now, policy):
@@ -203,7 +204,7 @@ def test_asked_for_many_times_at_once_one_mail_goes_out(app, make, now, policy):
     def ask(_: int) -> str:
         with app.app_context():
             try:
-                invitations.resend(account_id, VISITOR, now, policy)
+                invitations.resend(account_id, InvitationKind.TECHPASS, VISITOR, now, policy)
             except ServiceError as error:
                 return type(error).__name__
             return "sent"
@@ -215,10 +216,10 @@ def test_asked_for_many_times_at_once_one_mail_goes_out(app, make, now, policy):
     assert (count(Mail), sorted(states())) == (1, ["live", "replaced"])
 
 
-def test_a_link_for_seed_leaves_the_reminders_to_techpass(app, make, now, policy):
+def test_a_link_for_seed_is_first_reminded_of_seven_days_before_its_end(app, make, now, policy):
     account = make.account(AccountStatus.ACTIVE, seed_status=SeedStatus.INVITED)
     invitations.invite(account, InvitationKind.SEED, now, policy)
     db.session.commit()
-    assert db.session.scalars(select(Invitation)).one().remind_at is None
+    assert db.session.scalars(select(Invitation)).one().remind_at == now + timedelta(days=23)
     assert db.session.scalars(select(Mail.kind)).all() == ["seed_onboarding"]
     assert db.session.get_one(Account, account.id).seed_status is SeedStatus.INVITED

@@ -155,6 +155,38 @@ def seed_rejected(world):
     ]
 
 
+def seed_reminder(world):
+    account, link, address = world.invited(InvitationKind.SEED, AccountStatus.ACTIVE)
+    return emails.seed_reminder(account, link, 7, world.now), [address, IN_30_DAYS, "approved for you on Tuesday, 24"]
+
+
+def seed_reminder_while_pending(world):
+    account, link, address = world.invited(InvitationKind.SEED)
+    return emails.seed_reminder(account, link, 1, world.now), [address, "First activate your TechPass"]
+
+
+def seed_expired(world):
+    account, link, _ = world.invited(InvitationKind.SEED, AccountStatus.ACTIVE)
+    return emails.seed_expired(account, link, world.now), [
+        "within 30 days",
+        "Nothing that you use was taken away, and your TechPass stays active",
+        "http://localhost/profile#seed",
+    ]
+
+
+def seed_expired_while_pending(world):
+    account, link, _ = world.invited(InvitationKind.SEED)
+    return emails.seed_expired(account, link, world.now), ["Your TechPass is not activated yet"]
+
+
+def seed_withdrawn(world):
+    return emails.seed_withdrawn(world.make.account(seed_status=SeedStatus.WITHDRAWN), world.now), [
+        TODAY,
+        "Your TechPass is not affected",
+        "http://localhost/profile#seed",
+    ]
+
+
 def authenticator_setup(world):
     account, link, address = world.invited(InvitationKind.AUTHENTICATOR, AccountStatus.ACTIVE)
     return emails.authenticator_setup(account, link, world.now), [
@@ -165,6 +197,11 @@ def authenticator_setup(world):
 
 def authenticator_changed(world):
     return emails.authenticator_changed(world.make.account(), world.now), [TODAY, "https://go.gov.sg/techpass-sr"]
+
+
+def recovery_codes_changed(world):
+    row = emails.recovery_codes_changed(world.make.account(), world.now)
+    return row, [TODAY, "The old ones work no longer", "https://go.gov.sg/techpass-sr"]
 
 
 def sign_in_code(world):
@@ -274,8 +311,14 @@ CASES = [
     seed_onboarding,
     seed_onboarding_while_pending,
     seed_rejected,
+    seed_reminder,
+    seed_reminder_while_pending,
+    seed_expired,
+    seed_expired_while_pending,
+    seed_withdrawn,
     authenticator_setup,
     authenticator_changed,
+    recovery_codes_changed,
     sign_in_code,
     new_sign_in,
     inactivity_reminder,

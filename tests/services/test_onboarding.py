@@ -114,7 +114,7 @@ def test_a_live_link_of_an_account_in_another_status_is_refused(app, make, now, 
 def test_after_a_new_email_the_old_link_and_its_session_are_refused(app, make, now, policy):
     walk = Walk.begin(make)
     walk.to(Step.AUTHENTICATOR)
-    invitations.resend(walk.account.id, VISITOR, now, policy)
+    invitations.resend(walk.account.id, InvitationKind.TECHPASS, VISITOR, now, policy)
     with pytest.raises(LinkEnded) as ended:
         walk.accept()
     assert ended.value.state == InvitationState.REPLACED
@@ -476,7 +476,7 @@ def test_the_last_answer_beside_the_sweep_and_a_new_email_ends_one_way(app, make
                     case 1:
                         expiry.expire(now)
                     case _:
-                        invitations.resend(account_id, by, now, policy)
+                        invitations.resend(account_id, InvitationKind.TECHPASS, by, now, policy)
             except ServiceError as error:
                 return type(error).__name__
             return "done"

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, update
 
 from webapp.domain.deadlines import DAY
-from webapp.domain.lifecycle import AccountStatus, InvitationKind, InvitationState, MailState
+from webapp.domain.lifecycle import AccountStatus, InvitationKind, InvitationState, MailState, SeedStatus
 from webapp.extensions import db
 from webapp.models import Account, Invitation, Mail
 from webapp.services import invitations, reminders
@@ -116,17 +116,11 @@ def test_used_and_replaced_links_remind_nobody(app, make, now):
     assert reminders.remind(now + 24 * DAY) == 0
 
 
-def test_a_link_to_seed_has_no_mark(app, make, now):
-    link, _ = make.invitation(make.account(AccountStatus.PENDING), InvitationKind.SEED)
-    assert mark(link) is None
-    assert reminders.remind(now + 24 * DAY) == 0
-
-
 def test_a_link_sent_anew_goes_on_reminding_until_the_same_deadline(app, make, now):
     link, _ = make.invitation()
     reminders.remind(now + 24 * DAY)
     officer = By.visitor("192.0.2.1")
-    invitations.resend(link.account_id, officer, now + 24.5 * DAY, make.policy)
+    invitations.resend(link.account_id, InvitationKind.TECHPASS, officer, now + 24.5 * DAY, make.policy)
     counts = [reminders.remind(now + (24.5 + hours / 24) * DAY) for hours in range(24 * 8)]
     assert sum(counts) == 6
     assert set(counts) == {0, 1}
@@ -155,3 +149,78 @@ def test_a_mark_set_back_by_hand_repeats_no_mail(app, make, now):
     db.session.commit()
     reminders.remind(now + 23 * DAY + SECOND)
     assert keys(MailState.QUEUED) == [f"{KIND}:{link.id}:23"]
+
+
+# SEED: seven days and one day before it expires (rule 4.3).
+
+SEED_KIND = "seed_reminder"
+
+
+def seed_link(make, status=AccountStatus.ACTIVE, seed=SeedStatus.INVITED):
+    account = make.account(status, seed_status=seed)
+    link, _ = make.invitation(account, InvitationKind.SEED)
+    return link
+
+
+def seed_keys():
+    return list(db.session.scalars(select(Mail.key).where(Mail.kind == SEED_KIND).order_by(Mail.id)))
+
+
+@pytest.mark.parametrize(
+    ("day", "offset", "marks"),
+    [
+        (22, timedelta(0), []),
+        (23, -SECOND, []),
+        (23, timedelta(0), [7]),
+        (23, SECOND, [7]),
+        (28, timedelta(0), [7]),
+        (29, -SECOND, [7]),
+        (29, timedelta(0), [1]),
+        (30, -SECOND, [1]),
+        (30, timedelta(0), []),
+        (30, SECOND, []),
+    ],
+)
+def test_the_days_of_seed_reminders_to_the_second(app, make, now, day, offset, marks):
+    link = seed_link(make)
+    assert reminders.remind(now + day * DAY + offset) == len(marks)
+    assert seed_keys() == [f"{SEED_KIND}:{link.id}:{mark}" for mark in marks]
+
+
+def test_seed_is_reminded_of_twice_in_all(app, make, now):
+    link = seed_link(make)
+    instant = now
+    while instant < now + 32 * DAY:
+        reminders.remind(instant)
+        instant += timedelta(minutes=97)
+    assert seed_keys() == [f"{SEED_KIND}:{link.id}:7", f"{SEED_KIND}:{link.id}:1"]
+    assert mark(link) is None
+
+
+def test_a_pending_person_is_reminded_of_both(app, make, now):
+    link = seed_link(make, AccountStatus.PENDING)
+    make.invitation(db.session.get_one(Account, link.account_id))
+    assert reminders.remind(now + 23 * DAY) == 2
+    assert len(seed_keys()) == len(keys()) == 1
+
+
+@pytest.mark.parametrize("seed", [state for state in SeedStatus if state is not SeedStatus.INVITED], ids=str)
+def test_only_who_is_invited_to_seed_is_reminded_of_it(app, make, now, seed):
+    link = seed_link(make, seed=seed)
+    assert reminders.remind(now + 24 * DAY) == 0
+    assert mark(link) is None
+
+
+@pytest.mark.parametrize("status", [AccountStatus.DISABLED, AccountStatus.TERMINATED, AccountStatus.DELETED], ids=str)
+def test_nobody_is_reminded_of_seed_without_techpass(app, make, now, status):
+    seed_link(make, status)
+    assert reminders.remind(now + 24 * DAY) == 0
+    assert seed_keys() == []
+
+
+def test_a_seed_mail_sent_again_keeps_deadline_and_reminders(app, make, now, policy):
+    link = seed_link(make)
+    by = By.visitor("203.0.113.7")
+    invitations.resend(link.account_id, InvitationKind.SEED, by, now + 25 * DAY, policy)
+    fresh = db.session.scalars(select(Invitation).where(Invitation.state == InvitationState.LIVE)).one()
+    assert (fresh.expires_at, fresh.remind_at) == (now + 30 * DAY, now + 23 * DAY)

@@ -13,9 +13,10 @@ from sqlalchemy import create_engine, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from tests.conftest import settings_for
+from tests.factories import Factory
 from webapp import create_app
 from webapp.extensions import db
-from webapp.models import Account, AuditEvent, Request
+from webapp.models import Account, AuditEvent, BrowserSession, Invitation, Request
 from webapp.services import audit
 
 
@@ -74,6 +75,39 @@ def test_up_down_and_up_again(blank):
     assert schema()["triggers"] == []
     upgrade()
     assert schema() == first
+
+
+def test_what_is_in_the_tables_survives_down_and_up(blank, now):
+    """SQLite makes tables anew for some changes: their rows, and those that refer to them, stay (D2)."""
+    upgrade()
+    make = Factory(now, blank.config["POLICY"])
+    request = make.request()
+    link, _ = make.invitation(make.account())
+    request.state = link.state = "withdrawn"
+    db.session.add(
+        BrowserSession(
+            token_hash="x",
+            account_id=link.account_id,
+            kind="onboarding",
+            invitation_id=link.id,
+            created_at=now,
+            last_seen_at=now,
+            expires_at=now,
+            peer="",
+            user_agent="",
+        )
+    )
+    db.session.commit()
+    db.session.remove()
+    downgrade(revision="0001")
+    upgrade()
+    kept = db.session.scalars(select(BrowserSession)).one()
+    # What the older tables did not know, they knew by the nearest name.
+    assert db.session.get_one(Invitation, kept.invitation_id).state == "expired"
+    assert db.session.scalars(select(Request.state)).one() == "rejected"
+    if db.engine.dialect.name == "sqlite":
+        assert db.session.execute(text("PRAGMA foreign_keys")).scalar() == 1
+        assert db.session.execute(text("PRAGMA foreign_key_check")).all() == []
 
 
 def test_running_it_twice_changes_nothing(blank):

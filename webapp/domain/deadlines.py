@@ -1,4 +1,4 @@
-"""When reminders, expiry and inactivity fall due (rules 3.2, 3.3, 3.4 and 3.10).
+"""When reminders, expiry and inactivity fall due (rules 3.2, 3.3, 3.4, 3.10 and 4.3).
 
 Instants are UTC and exact: a day is 24 hours, so a machine in a daylight-saving zone counts the same days.
 """
@@ -37,6 +37,18 @@ def next_reminder(issued_at: datetime, expires_at: datetime, now: datetime) -> d
     Counted from ``now`` and not from the last reminder: after an outage of ten days there is no burst.
     """
     return _within(issued_at + (invitation_day(issued_at, now) + 1) * DAY, expires_at)
+
+
+def next_seed_reminder(expires_at: datetime, now: datetime, policy: Policy) -> datetime | None:
+    """When the next reminder of a SEED invitation is due after ``now`` (rule 4.3); None after the last one."""
+    marks = [expires_at - days * DAY for days in (policy.seed_first_reminder_days, policy.seed_last_reminder_days)]
+    return min((mark for mark in marks if mark > now), default=None)
+
+
+def seed_reminder(expires_at: datetime, now: datetime, policy: Policy) -> int:
+    """Which reminder is due at ``now``: the days before expiry that it is named by. After an outage, the later one."""
+    last = policy.seed_last_reminder_days
+    return last if now >= expires_at - last * DAY else policy.seed_first_reminder_days
 
 
 def _within(due: datetime, expires_at: datetime) -> datetime | None:

@@ -74,6 +74,11 @@ SEED_EXPIRED = "seed_expired"
 """Rule 4.3: the kind of the mail that SEED expired. The sweep writes these set by set: see `webapp.services.expiry`."""
 
 
+def seed_expired(account: Account, invitation: Invitation, now: datetime) -> MailRow:
+    """Rule 4.3: no device was onboarded in time; how to ask again."""
+    return _row(SEED_EXPIRED, invitation.id, account, now)
+
+
 def seed_withdrawn(account: Account, now: datetime) -> MailRow:
     """Rule 4.5: confirms "I don't need SEED"."""
     return _row("seed_withdrawn", f"{account.id}:{now.isoformat()}", account, now)

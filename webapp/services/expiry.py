@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from sqlalchemy import Select
+    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy.orm import InstrumentedAttribute
 
 REASON = "not activated in time"
 SEED_CLOSED = "The TechPass account was terminated."
@@ -164,9 +165,7 @@ def expire(now: datetime) -> tuple[int, int]:
             for row in rows
             if row.kind is InvitationKind.TECHPASS and row.status is AccountStatus.PENDING
         ]
-        seed = [
-            row.account_id for row in rows if row.kind is InvitationKind.SEED and row.seed_status is SeedStatus.INVITED
-        ]
+        seed = [row for row in rows if row.kind is InvitationKind.SEED and row.seed_status is SeedStatus.INVITED]
         execute(
             update(Invitation)
             .where(among(Invitation.id, [row.id for row in rows]), Invitation.state == InvitationState.LIVE)
@@ -175,7 +174,7 @@ def expire(now: datetime) -> tuple[int, int]:
         if pending:
             _give_notice(pending, now)
         if seed:
-            _expire_seed(seed, now)
+            _expire_seed([row.id for row in seed], [row.account_id for row in seed], now)
         db.session.commit()
         accounts += len(pending)
         seeds += len(seed)
@@ -189,11 +188,15 @@ def _give_notice(ids: Sequence[int], now: datetime) -> None:
         )
     )
     _cancel_mails(ids)
-    # The same rows as `emails.terminated` makes.
+    _post_each(emails.TERMINATED, Account.id, among(Account.id, ids), now)
+
+
+def _post_each(kind: str, event: ColumnElement[int] | InstrumentedAttribute[int], whose: Any, now: datetime) -> None:
+    """What `outbox.post` does, for all links or accounts that ``whose`` chooses: the same rows as `emails` makes."""
     column = Mail.__table__.c
     row = {
-        "key": literal(f"{emails.TERMINATED}:") + sql_cast(Account.id, String),
-        "kind": literal(emails.TERMINATED),
+        "key": literal(f"{kind}:") + sql_cast(event, String),
+        "kind": literal(kind),
         "account_id": Account.id,
         "recipient": Account.email,
         "context": literal({}, column.context.type),
@@ -204,13 +207,19 @@ def _give_notice(ids: Sequence[int], now: datetime) -> None:
         "tries": literal(0),
         "last_answer": literal(""),
     }
-    execute(insert_new(Mail).from_select(list(row), select(*row.values()).where(among(Account.id, ids))))
+    chosen = select(*row.values()).select_from(Account).where(whose)
+    if event is not Account.id:
+        chosen = chosen.join(Invitation, Invitation.account_id == Account.id)
+    execute(insert_new(Mail).from_select(list(row), chosen))
     outbox.wake()
 
 
-def _expire_seed(ids: Sequence[int], now: datetime) -> None:
+def _expire_seed(links: Sequence[int], ids: Sequence[int], now: datetime) -> None:
     execute(update(Account).where(among(Account.id, ids)).values(seed_status=SeedStatus.EXPIRED, seed_status_at=now))
     record_each("seed.expired", ids, now)
+    # Whose TechPass has run out too hears of that alone.
+    goes_on = or_(Account.status == AccountStatus.ACTIVE, Account.expired_at.is_(None))
+    _post_each(emails.SEED_EXPIRED, Invitation.id, and_(among(Invitation.id, links), goes_on), now)
 
 
 # The sweep, step 2: who has had the notice, or cannot be reached, is terminated.

@@ -9,8 +9,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import joinedload
 
 from webapp import emails
-from webapp.domain.deadlines import first_reminder, is_expired
-from webapp.domain.lifecycle import AccountStatus, InvitationKind, InvitationState
+from webapp.domain.deadlines import first_reminder, is_expired, next_seed_reminder
+from webapp.domain.lifecycle import AccountStatus, InvitationKind, InvitationState, SeedStatus
 from webapp.domain.tokens import TOKEN_LENGTH, derive_token, invitation_purpose, new_nonce, token_hash
 from webapp.extensions import db
 from webapp.models import Account, Invitation
@@ -38,8 +38,13 @@ def life(kind: InvitationKind, policy: Policy) -> timedelta:
     }[kind]
 
 
-def issue(account: Account, kind: InvitationKind, now: datetime, policy: Policy) -> Invitation:
-    """A new link for ``account``, in place of the one that is live (rule 3.8). No mail, no commit."""
+def issue(
+    account: Account, kind: InvitationKind, now: datetime, policy: Policy, expires_at: datetime | None = None
+) -> Invitation:
+    """A new link for ``account``, in place of the one that is live (rule 3.8). No mail, no commit.
+
+    It has a whole life of its kind before it, unless it is to keep the deadline ``expires_at`` of an earlier one.
+    """
     db.session.execute(
         update(Invitation)
         .where(
@@ -50,7 +55,7 @@ def issue(account: Account, kind: InvitationKind, now: datetime, policy: Policy)
         .values(state=InvitationState.REPLACED, ended_at=now)
     )
     nonce = new_nonce()
-    expires_at = now + life(kind, policy)
+    expires_at = expires_at or now + life(kind, policy)
     invitation = Invitation(
         account_id=account.id,
         kind=kind,
@@ -59,11 +64,21 @@ def issue(account: Account, kind: InvitationKind, now: datetime, policy: Policy)
         token_hash=token_hash(derive_token(secret_key(), invitation_purpose(kind), nonce)),
         issued_at=now,
         expires_at=expires_at,
-        remind_at=first_reminder(now, expires_at, policy) if kind is InvitationKind.TECHPASS else None,
+        remind_at=_first_reminder(kind, now, expires_at, policy),
     )
     db.session.add(invitation)
     db.session.flush()
     return invitation
+
+
+def _first_reminder(kind: InvitationKind, now: datetime, expires_at: datetime, policy: Policy) -> datetime | None:
+    match kind:
+        case InvitationKind.TECHPASS:
+            return first_reminder(now, expires_at, policy)
+        case InvitationKind.SEED:
+            return next_seed_reminder(expires_at, now, policy)
+        case InvitationKind.AUTHENTICATOR:
+            return None
 
 
 def invite(account: Account, kind: InvitationKind, now: datetime, policy: Policy) -> Invitation:
@@ -121,16 +136,18 @@ def open_link(token: str, now: datetime, *kinds: InvitationKind) -> Invitation:
     return invitation
 
 
-def resend(account_id: int, by: audit.By, now: datetime, policy: Policy) -> None:
+def resend(account_id: int, kind: InvitationKind, by: audit.By, now: datetime, policy: Policy) -> None:
     """An officer asks for the mail again: a new link to the address signed up with, the old one void (rule 3.8).
 
     The deadline stays as it was: only an admin's invitation begins 30 days anew. Raises `TooSoon` within a day of the
-    last time, or `LinkEnded` where the account waits for no activation any more.
+    last time, or `LinkEnded` where the account waits for this no more.
     """
     # The row is locked, so that pressing twice sends one mail.
-    account = db.session.scalar(select(Account).where(Account.id == account_id).with_for_update())
-    live = live_invitation(account_id, InvitationKind.TECHPASS)
-    if account is None or account.status is not AccountStatus.PENDING or live is None:
+    account = db.session.scalar(
+        select(Account).where(Account.id == account_id).with_for_update().execution_options(populate_existing=True)
+    )
+    live = live_invitation(account_id, kind)
+    if account is None or not _waits_for(account, kind) or live is None:
         db.session.rollback()
         raise LinkEnded(InvitationState.EXPIRED)
     if state_at(live, now) is not InvitationState.LIVE:
@@ -139,13 +156,18 @@ def resend(account_id: int, by: audit.By, now: datetime, policy: Policy) -> None
     if live.resent_by_officer_at is not None and now - live.resent_by_officer_at < policy.resend_cooldown:
         db.session.rollback()
         raise TooSoon
-    fresh = issue(account, InvitationKind.TECHPASS, now, policy)
-    fresh.expires_at = live.expires_at
+    fresh = issue(account, kind, now, policy, expires_at=live.expires_at)
     fresh.remind_at = live.remind_at
     fresh.resent_by_officer_at = now
-    outbox.post(emails.techpass_onboarding(account, fresh, now))
-    audit.record("invitation.resent", account.id, by, now, invitation=fresh.id)
+    outbox.post(_LETTERS[kind](account, fresh, now))
+    audit.record("invitation.resent", account.id, by, now, invitation=fresh.id, kind=kind)
     db.session.commit()
+
+
+def _waits_for(account: Account, kind: InvitationKind) -> bool:
+    if kind is InvitationKind.SEED:
+        return account.status is AccountStatus.ACTIVE and account.seed_status is SeedStatus.INVITED
+    return kind is InvitationKind.TECHPASS and account.status is AccountStatus.PENDING
 
 
 def live_invitation(account_id: int, kind: InvitationKind) -> Invitation | None:

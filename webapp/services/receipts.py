@@ -146,6 +146,8 @@ def _seed(request: Request, account: Account) -> list[Entry]:
     if request.state is RequestState.OPEN:
         waits = account.status is AccountStatus.REQUESTED
         return [Entry("An admin reviews your SEED request", "todo" if waits else "current")]
+    if request.state is RequestState.WITHDRAWN:
+        return [Entry("You said that you do not need SEED", "done", request.decided_at)]
     if request.state is RequestState.REJECTED:
         return [Entry("SEED was not approved", "current", request.decided_at, f"Reason: {request.reason}")]
     return [

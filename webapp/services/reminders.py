@@ -1,15 +1,17 @@
-"""One reminder a day to whoever has not accepted the invitation yet (rule 3.3)."""
+"""Reminders of invitations that wait: of TechPass one a day towards the end, of SEED two (rules 3.3 and 4.3)."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, select, update
+from flask import current_app
+from sqlalchemy import Select, and_, or_, select, update
 from sqlalchemy.orm import contains_eager
 
 from webapp import emails
-from webapp.domain.deadlines import invitation_day, next_reminder
-from webapp.domain.lifecycle import AccountStatus, InvitationKind, InvitationState, MailState
+from webapp.domain.deadlines import invitation_day, next_reminder, next_seed_reminder, seed_reminder
+from webapp.domain.lifecycle import AccountStatus, InvitationKind, InvitationState, MailState, SeedStatus
 from webapp.extensions import db
 from webapp.models import Account, Invitation, Mail
 from webapp.services import outbox
@@ -18,10 +20,13 @@ from webapp.services.sets import among, execute
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from webapp.domain.policy import Policy
     from webapp.emails import MailRow
 
 BATCH = 1000
 """Reminders in one transaction: they pass through Python, and this bounds the memory."""
+
+_MAY_HOLD_SEED = (AccountStatus.PENDING, AccountStatus.ACTIVE)
 
 
 def marked(now: datetime) -> Select[Invitation]:
@@ -36,20 +41,37 @@ def marked(now: datetime) -> Select[Invitation]:
 
 def due(now: datetime) -> Select[Invitation]:
     """Those of `marked` that are still to be accepted by somebody, and still can be."""
-    return marked(now).where(
-        Account.status == AccountStatus.PENDING,
-        Invitation.kind == InvitationKind.TECHPASS,
-        Invitation.expires_at > now,
+    waits = or_(
+        and_(Invitation.kind == InvitationKind.TECHPASS, Account.status == AccountStatus.PENDING),
+        and_(
+            Invitation.kind == InvitationKind.SEED,
+            Account.seed_status == SeedStatus.INVITED,
+            Account.status.in_(_MAY_HOLD_SEED),
+        ),
     )
+    return marked(now).where(waits, Invitation.expires_at > now)
 
 
 def _is_due(invitation: Invitation, now: datetime) -> bool:
     """What `due` says, of a link that is locked."""
-    return (
-        invitation.account.status is AccountStatus.PENDING
-        and invitation.kind is InvitationKind.TECHPASS
-        and invitation.expires_at > now
-    )
+    account = invitation.account
+    if invitation.expires_at <= now:
+        return False
+    if invitation.kind is InvitationKind.SEED:
+        return account.seed_status is SeedStatus.INVITED and account.status in _MAY_HOLD_SEED
+    return invitation.kind is InvitationKind.TECHPASS and account.status is AccountStatus.PENDING
+
+
+def _letter(link: Invitation, now: datetime, policy: Policy) -> MailRow:
+    if link.kind is InvitationKind.SEED:
+        return emails.seed_reminder(link.account, link, seed_reminder(link.expires_at, now, policy), now)
+    return emails.onboarding_reminder(link.account, link, invitation_day(link.issued_at, now), now)
+
+
+def _following(link: Invitation, now: datetime, policy: Policy) -> datetime | None:
+    if link.kind is InvitationKind.SEED:
+        return next_seed_reminder(link.expires_at, now, policy)
+    return next_reminder(link.issued_at, link.expires_at, now)
 
 
 def remind(now: datetime) -> int:
@@ -57,6 +79,7 @@ def remind(now: datetime) -> int:
 
     After days without a sweep there is one mail, not one for each day missed.
     """
+    policy = current_app.config["POLICY"]
     count = 0
     while True:
         batch = db.session.scalars(
@@ -69,18 +92,19 @@ def remind(now: datetime) -> int:
         if not batch:
             db.session.rollback()
             return count
-        letters: list[MailRow] = []
+        letters: defaultdict[InvitationKind, list[MailRow]] = defaultdict(list)
         marks: list[dict[str, Any]] = []
         for link in batch:
             following = None
             if _is_due(link, now):
-                letters.append(emails.onboarding_reminder(link.account, link, invitation_day(link.issued_at, now), now))
-                following = next_reminder(link.issued_at, link.expires_at, now)
+                letters[link.kind].append(_letter(link, now, policy))
+                following = _following(link, now, policy)
             marks.append({"id": link.id, "remind_at": following})
-        post_reminders(letters)
+        for of_one_kind in letters.values():
+            post_reminders(of_one_kind)
+            count += len(of_one_kind)
         db.session.execute(update(Invitation), marks)
         db.session.commit()
-        count += len(letters)
 
 
 def post_reminders(letters: list[MailRow]) -> None:

@@ -172,6 +172,9 @@ def _decide(request_id: int, state: RequestState, reason: str, by: audit.By, now
     if by.account_id is not None and by.account_id == request.account_id:
         db.session.rollback()
         raise OwnRequest
+    # The account first, as whoever changes what belongs to it does (see `webapp.services.sets`). It may be changed at
+    # the same instant by its other request, by its holder or by a sweep.
+    db.session.refresh(request.account, with_for_update=True)
     won = db.session.scalar(
         update(Request)
         .where(Request.id == request_id, Request.state == RequestState.OPEN)
@@ -182,6 +185,4 @@ def _decide(request_id: int, state: RequestState, reason: str, by: audit.By, now
         db.session.rollback()
         raise AlreadyDecided
     db.session.refresh(request, ["state", "decided_at", "decided_by_id", "reason"])
-    # The account may be changed at the same instant by its other request or by a sweep.
-    db.session.refresh(request.account, with_for_update=True)
     return request

@@ -9,7 +9,7 @@ from flask import Blueprint, abort, current_app, flash, render_template, request
 
 from webapp import clock
 from webapp.access import Audience, allow, by, signed_in
-from webapp.domain.lifecycle import RequestKind
+from webapp.domain.lifecycle import RequestKind, RequestState
 from webapp.extensions import csrf
 from webapp.forms.requests import RejectForm
 from webapp.htmx import go_to, wants_fragment
@@ -114,13 +114,15 @@ def _not_done(request_id: int, error: Exception) -> ResponseReturnValue:
     match error:
         case AlreadyDecided():
             who = f"{decider.email} has" if decider else "the agency's automatic approval has"
+            if found.state is RequestState.WITHDRAWN:
+                who = f"{found.account.email} has"
             if decider and decider.id == signed_in.account_id:
                 who = "you have"
             message = f"Nothing was done: {who} {found.state} this request already."
         case OwnRequest():
             message = "Nothing was done: another admin must decide on your own request."
         case TechPassFirst():
-            message = "Nothing was done: approve TechPass for this person first."
+            message = "Nothing was done: SEED needs a TechPass that is approved and not disabled."
         case _:
             message = "Nothing was done: enter a reason, the applicant is told it by email."
     return _answer(found, message, "info")

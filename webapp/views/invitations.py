@@ -77,7 +77,7 @@ def send_again(account_id: int) -> None:
     """Mail the invitation again, and say what came of it."""
     policy = current_app.config["POLICY"]
     try:
-        service.resend(account_id, by(), clock.now(), policy)
+        service.resend(account_id, InvitationKind.TECHPASS, by(), clock.now(), policy)
     except TooSoon:
         hours = policy.resend_cooldown_hours
         flash(

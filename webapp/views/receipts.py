@@ -8,6 +8,7 @@ from flask import Blueprint, abort, current_app, flash, render_template, url_for
 
 from webapp import clock
 from webapp.access import Audience, allow, by
+from webapp.domain.lifecycle import InvitationKind
 from webapp.htmx import go_to
 from webapp.services import calendar
 from webapp.services import receipts as service
@@ -47,7 +48,7 @@ def resend(token: str) -> ResponseReturnValue:
     now = clock.now()
     try:
         account = service.find(token)
-        resend_invitation(account.id, by(), now, current_app.config["POLICY"])
+        resend_invitation(account.id, InvitationKind.TECHPASS, by(), now, current_app.config["POLICY"])
     except NotFound:
         abort(404)
     except TooSoon:
