@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from tests.onboarding import Visit, Walk, app_of, landing
 from webapp.access import SESSION_TOKEN
-from webapp.domain.lifecycle import AccountStatus, InvitationState, SeedStatus
+from webapp.domain.lifecycle import AccountStatus, InvitationKind, InvitationState, SeedStatus
 from webapp.domain.onboarding import Document, Step
 from webapp.extensions import db
 from webapp.models import (
@@ -71,6 +71,25 @@ def status_of(walk: Walk) -> AccountStatus:
 
 
 @STYLES
+def test_the_last_page_says_by_when_seed_is_promised(client, make, now, policy):
+    request = make.request(seed=True)
+    requests.approve(request.id, SYSTEM, now, policy)
+    account = db.session.get_one(Account, request.account_id)
+    account.move(AccountStatus.ACTIVE, now)
+    db.session.commit()
+    make.sign_in(client, account)
+    page = " ".join(client.get("/onboarding/done").text.split())
+    assert "We promise the email by <strong>Friday, 27 November 2026</strong>;" in page
+
+
+def test_the_last_page_says_by_when_to_onboard_a_device(client, make):
+    account = make.account(seed_status=SeedStatus.INVITED)
+    make.invitation(account, InvitationKind.SEED)
+    make.sign_in(client, account)
+    page = " ".join(client.get("/onboarding/done").text.split())
+    assert "device by <strong>Thursday, 24 December 2026, 10:00 Singapore time</strong>." in page
+
+
 @pytest.mark.parametrize("seed", [False, True])
 def test_from_the_link_to_an_active_account(client, make, now, htmx, seed):
     account = make.account(
