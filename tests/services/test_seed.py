@@ -247,11 +247,11 @@ def test_approval_and_giving_up_at_once_do_one_of_the_two(app, make, now, policy
             with app.app_context():
                 requests.approve(number, admin, now, policy)
 
-        def withdraw(account=account, actor=actor) -> None:
+        def withdraw(account_id=account.id, actor=actor) -> None:
             with app.app_context():
-                seed.withdraw(account.id, actor, now)
+                seed.withdraw(account_id, actor, now)
 
-        db.session.rollback()  # Lets go of the file: on SQLite a reader, too, holds it.
+        db.session.rollback()  # On SQLite a reader, too, holds the file.
         with ThreadPoolExecutor(2) as pool:
             outcomes = [pool.submit(approve), pool.submit(withdraw)]
             failed = [type(outcome.exception()) for outcome in outcomes if outcome.exception()]
