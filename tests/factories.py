@@ -14,11 +14,19 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from webapp.access import SESSION_TOKEN
-from webapp.domain.lifecycle import AccountStatus, InvitationKind, RequestKind, Role, SeedStatus
+from webapp.domain.lifecycle import (
+    AccountStatus,
+    DeviceStatus,
+    InvitationKind,
+    OperatingSystem,
+    RequestKind,
+    Role,
+    SeedStatus,
+)
 from webapp.domain.policy import Policy
 from webapp.domain.tokens import RECEIPT, derive_token, invitation_purpose, new_nonce, token_hash
 from webapp.extensions import db
-from webapp.models import Account, Agency, Authenticator, Invitation, Request, SessionKind
+from webapp.models import Account, Agency, Authenticator, Device, Invitation, Request, SessionKind
 from webapp.services import invitations, keys, robot_check, sessions
 
 
@@ -87,6 +95,33 @@ class Factory:
         invitation = invitations.issue(account, kind, at or self.now, self.policy)
         db.session.commit()
         return invitation, derive_token(keys.secret_key(), invitation_purpose(kind), invitation.nonce)
+
+    def device(
+        self,
+        account: Account,
+        status: DeviceStatus = DeviceStatus.TRIGGERED,
+        at: datetime | None = None,
+        **changes: Any,
+    ) -> Device:
+        """A committed device with an Intune Device ID of its own."""
+        self.count += 1
+        at = at or self.now
+        values: dict[str, Any] = {
+            "name": "MacBook Air",
+            "operating_system": OperatingSystem.MACOS,
+            "serial_number": "C02XG2JHH3JK",
+            "intune_device_id": f"8e2b3c44-5d6f-4a7b-8c9d-{self.count:012x}",
+            "status": status,
+            "registered_at": at,
+            "status_at": at,
+            "reported_at": at - timedelta(minutes=self.policy.mdm_tolerance_minutes),
+        }
+        if status in (DeviceStatus.TRIGGERED, DeviceStatus.SOFTWARE_INSTALLED):
+            values["remove_at"] = at + timedelta(days=self.policy.device_pending_days)
+        device = Device(account_id=account.id, **values | changes)
+        db.session.add(device)
+        db.session.commit()
+        return device
 
     def receipt_token(self, account: Account) -> str:
         assert account.receipt_nonce

@@ -25,22 +25,35 @@ def test_an_admin_finds_the_way_to_the_queue(client, make):
     assert 'href="/admin/requests"' in client.get("/profile").text
 
 
-@pytest.mark.parametrize(
-    ("status", "says"),
-    [
-        (SeedStatus.NOT_REQUIRED, "You did not ask for SEED"),
-        (SeedStatus.INELIGIBLE, "SEED does not apply"),
-        (SeedStatus.REQUESTED, "An admin decides next"),
-        (SeedStatus.REJECTED, "SEED was not approved"),
-        (SeedStatus.EXPIRED, "has expired"),
-        (SeedStatus.ONBOARDED, "in SEED since"),
-        (SeedStatus.WITHDRAWN, "You gave SEED up"),
-        (SeedStatus.SUSPENDED, "SEED is suspended"),
-    ],
-)
-def test_seed_is_in_one_state(client, make, status, says):
-    make.sign_in(client, make.account(seed_status=status))
-    assert says in client.get("/profile").text
+CARDS = [
+    (SeedStatus.NOT_REQUIRED, ["You did not ask for SEED", "Request for SEED"], ["I don’t need SEED"]),
+    (SeedStatus.INELIGIBLE, ["SEED does not apply", "raise a service request"], ["Request for SEED"]),
+    (
+        SeedStatus.REQUESTED,
+        ["An admin for Government Technology Agency", "3 business days", "I don’t need SEED"],
+        ["Request for SEED"],
+    ),
+    (SeedStatus.REJECTED, ["SEED was not approved", "Request for SEED"], ["I don’t need SEED"]),
+    (SeedStatus.EXPIRED, ["expired on", "Request for SEED"], ["I don’t need SEED"]),
+    (SeedStatus.ONBOARDED, ["SEED protects your device", "Your devices", "I don’t need SEED"], ["Request for SEED"]),
+    (SeedStatus.WITHDRAWN, ["that you do not need SEED", "Request for SEED"], ["I don’t need SEED"]),
+    (SeedStatus.SUSPENDED, ["SEED is suspended", "raise a service request"], ["Request for SEED", "I don’t need SEED"]),
+]
+
+
+@pytest.mark.parametrize(("status", "says", "hides"), CARDS, ids=[str(case[0]) for case in CARDS])
+def test_seed_is_in_one_state_with_its_one_next_step(client, make, status, says, hides):
+    email = "teacher@schools.gov.sg" if status is SeedStatus.INELIGIBLE else None
+    make.sign_in(client, make.account(email=email, seed_status=status))
+    page = client.get("/profile").text
+    card = page[page.index('id="seed-card"') : page.index("</section>", page.index('id="seed-card"'))]
+    for words in says:
+        assert words.lower() in card.lower(), words
+    for words in hides:
+        assert f">{words}<" not in card, words
+    assert card.count("btn-primary") <= 1
+    for other, words, _ in CARDS:
+        assert other is status or words[0] not in card
 
 
 def test_who_is_invited_to_seed_is_told_until_when(client, make, now, set_now):
@@ -54,11 +67,11 @@ def test_a_seed_invitation_past_its_time_is_expired_before_the_sweep_comes(clien
     account = make.account(seed_status=SeedStatus.INVITED)
     make.invitation(account, InvitationKind.SEED, at=now - timedelta(days=31))
     make.sign_in(client, account)
-    assert "has expired" in client.get("/profile").text
+    assert "expired on Monday, 23 November 2026" in client.get("/profile").text
 
 
 def test_invited_without_a_live_link_is_expired_too(client, make):
     account = make.account(seed_status=SeedStatus.INVITED)
     make.sign_in(client, account)
-    assert "has expired" in client.get("/profile").text
+    assert "No device was onboarded" in client.get("/profile").text
     db.session.rollback()

@@ -1,4 +1,4 @@
-"""The SEED link: it needs an active TechPass, and leads to what is missing (rules 4.3 and 4.4)."""
+"""SEED's link, which needs an active TechPass, and the buttons of the profile's card (rules 4.1 to 4.5)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import func, select
 
 from tests.onboarding import Walk, landing
-from webapp.domain.lifecycle import AccountStatus, InvitationKind, SeedStatus
+from webapp.domain.lifecycle import AccountStatus, DeviceStatus, InvitationKind, SeedStatus
 from webapp.extensions import db
-from webapp.models import Account, AuditEvent, BrowserSession, Invitation, Mail
+from webapp.models import Account, AuditEvent, BrowserSession, Invitation, Mail, Request
 
 STYLES = pytest.mark.parametrize("htmx", [False, True], ids=["page", "htmx"])
 
@@ -127,6 +127,7 @@ def test_it_is_valid_until_the_end_of_its_instant(client, make, now, set_now, ht
         ("used", "This SEED link was used already"),
         ("replaced", "A newer email has replaced this SEED link"),
         ("expired", "This SEED link has expired"),
+        ("withdrawn", "You said that you do not need SEED"),
     ],
 )
 def test_a_link_that_ended_says_how_and_leads_to_the_profile(client, make, state, says):
@@ -157,3 +158,129 @@ def test_an_unknown_link_says_so(client, make, action, token):
 def test_a_link_of_another_kind_is_not_known_here(client, make, kind):
     _, token = make.invitation(make.account(), kind)
     assert client.get(f"/seed/{token}").status_code == 404
+
+
+# The card's buttons.
+
+
+def press(client, action: str, htmx: bool) -> str:
+    """Press a button of the card; what it says then, on the page or in the card alone."""
+    answer = client.submit(f"/profile/{action}", htmx=htmx)
+    if htmx:
+        assert answer.status_code == 200
+        assert answer.text.count('id="seed-card"') == 1
+        assert "<html" not in answer.text
+        assert "data-announce" in answer.text
+        assert "data-focus" in answer.text
+        return answer.text
+    assert landing(answer) == "/profile#seed"
+    return client.get("/profile").text
+
+
+def seed_of(account: Account) -> SeedStatus:
+    return db.session.get_one(Account, account.id, populate_existing=True).seed_status
+
+
+@STYLES
+def test_seed_is_requested_once_however_often_it_is_pressed(client, make, htmx):
+    account = make.account()
+    make.sign_in(client, account)
+    client.get("/profile")
+    said = press(client, "seed-request", htmx)
+    assert "We have received your request for SEED. An admin decides by Friday, 27 November 2026." in said
+    client.get("/profile")
+    assert "You have asked for SEED already. An admin decides by Friday" in press(client, "seed-request", htmx)
+    assert seed_of(account) is SeedStatus.REQUESTED
+    assert db.session.scalar(select(func.count()).select_from(Request)) == 1
+
+
+@STYLES
+def test_who_is_approved_needs_no_request(client, make, htmx):
+    account, _ = seed_link(make)
+    make.sign_in(client, account)
+    client.get("/profile")
+    assert "Nothing was sent: SEED is approved for you already." in press(client, "seed-request", htmx)
+    assert seed_of(account) is SeedStatus.INVITED
+
+
+@STYLES
+def test_an_agency_without_seed_is_told_so(client, make, htmx):
+    account = make.account(email="teacher@schools.gov.sg", seed_status=SeedStatus.INELIGIBLE)
+    make.sign_in(client, account)
+    client.get("/profile")
+    assert "SEED does not apply to your agency’s addresses" in press(client, "seed-request", htmx)
+    assert seed_of(account) is SeedStatus.INELIGIBLE
+
+
+@STYLES
+def test_seed_is_given_up_after_a_question(client, make, htmx):
+    account, address = seed_link(make)
+    make.sign_in(client, account)
+    client.get("/profile")
+    asked = client.htmx("GET", "/profile/seed-withdrawal") if htmx else client.get("/profile/seed-withdrawal")
+    assert "The SEED onboarding email stops working" in asked.text
+    assert "Keep SEED" in asked.text
+    assert seed_of(account) is SeedStatus.INVITED
+    assert "You gave SEED up." in press(client, "seed-withdrawal", htmx)
+    assert seed_of(account) is SeedStatus.WITHDRAWN
+    client.get("/profile")
+    assert "you neither asked for SEED nor hold it" in press(client, "seed-withdrawal", htmx)
+    assert client.get(address).status_code == 410
+    assert [mail.kind for mail in db.session.scalars(select(Mail))] == ["seed_withdrawn"]
+
+
+@STYLES
+def test_with_a_device_seed_is_not_given_up(client, make, now, htmx):
+    account = make.account(seed_status=SeedStatus.ONBOARDED)
+    make.device(account, DeviceStatus.ONBOARDED)
+    make.sign_in(client, account)
+    client.get("/profile")
+    asked = client.htmx("GET", "/profile/seed-withdrawal") if htmx else client.get("/profile/seed-withdrawal")
+    assert "Remove\n" in asked.text or "Remove" in asked.text
+    assert "Go to your devices" in asked.text
+    assert 'action="/profile/seed-withdrawal"' not in asked.text
+    client.get("/profile")
+    assert "remove your device first" in press(client, "seed-withdrawal", htmx)
+    assert seed_of(account) is SeedStatus.ONBOARDED
+
+
+def test_without_seed_there_is_nothing_to_give_up(client, make):
+    make.sign_in(client, make.account())
+    assert "there is nothing to give up" in client.get("/profile/seed-withdrawal").text
+
+
+@STYLES
+def test_the_seed_mail_is_sent_again_once_a_day(client, make, now, set_now, htmx):
+    account, address = seed_link(make)
+    make.sign_in(client, account)
+    client.get("/profile")
+    assert f"sent the SEED onboarding email again, to {account.email}" in press(client, "seed-resend", htmx)
+    client.get("/profile")
+    assert "within the last 24 hours" in press(client, "seed-resend", htmx)
+    assert [mail.kind for mail in db.session.scalars(select(Mail))] == ["seed_onboarding"]
+    assert client.get(address).status_code == 410
+    live = db.session.scalars(select(Invitation).where(Invitation.state == "live")).one()
+    assert live.expires_at == now + timedelta(days=30)
+
+
+@STYLES
+@pytest.mark.parametrize("seed", [SeedStatus.EXPIRED, SeedStatus.WITHDRAWN, SeedStatus.NOT_REQUIRED], ids=str)
+def test_without_an_invitation_nothing_is_sent_again(client, make, htmx, seed):
+    make.sign_in(client, make.account(seed_status=seed))
+    client.get("/profile")
+    assert "no SEED invitation waits for you any more" in press(client, "seed-resend", htmx)
+    assert db.session.scalar(select(func.count()).select_from(Mail)) == 0
+
+
+def test_the_card_with_a_device_tells_how_far_it_is(client, make):
+    for status, says in (
+        (DeviceStatus.TRIGGERED, "is being onboarded"),
+        (DeviceStatus.SOFTWARE_INSTALLED, "is being onboarded"),
+        (DeviceStatus.FAILED, "could not be onboarded"),
+    ):
+        account = make.account(seed_status=SeedStatus.INVITED)
+        make.device(account, status)
+        make.sign_in(client, account)
+        page = client.get("/profile").text
+        assert says in page
+        assert "I don’t need SEED" not in page

@@ -13,13 +13,12 @@ from webapp.domain.lifecycle import (
     DeviceStatus,
     InvitationKind,
     InvitationState,
-    OperatingSystem,
     RequestKind,
     RequestState,
     SeedStatus,
 )
 from webapp.extensions import db
-from webapp.models import Account, Agency, AuditEvent, Device, Invitation, Mail, Request
+from webapp.models import Account, Agency, AuditEvent, Invitation, Mail, Request
 from webapp.services import audit, requests, seed
 from webapp.services.errors import AlreadyDecided, DeviceFirst, NotEligible, NotFound, TechPassFirst
 
@@ -48,22 +47,6 @@ def card(account: Account, now) -> seed.SeedCard:
     found = db.session.get_one(Account, account.id, populate_existing=True)
     found.agency = db.session.get_one(Agency, found.agency_id)
     return seed.card(found, now)
-
-
-def device(account: Account, now, status=DeviceStatus.TRIGGERED, **changes) -> Device:
-    values = {
-        "name": "MacBook",
-        "operating_system": OperatingSystem.MACOS,
-        "serial_number": "C02XG2JHH3JK",
-        "intune_device_id": "8e2b3c44-5d6f-4a7b-8c9d-0e1f2a3b4c5d",
-        "registered_at": now,
-        "status_at": now,
-        "reported_at": now,
-    }
-    row = Device(account_id=account.id, status=status, **values | changes)
-    db.session.add(row)
-    db.session.commit()
-    return row
 
 
 @pytest.mark.parametrize("before", [S.NOT_REQUIRED, S.REJECTED, S.EXPIRED, S.WITHDRAWN, S.INELIGIBLE], ids=str)
@@ -218,7 +201,7 @@ def test_what_is_neither_asked_for_nor_held_is_not_given_up(app, make, now, befo
 @pytest.mark.parametrize("status", [s for s in DeviceStatus if s is not DeviceStatus.REMOVED], ids=str)
 def test_with_a_device_it_is_not_given_up(app, make, now, status):
     account = make.account(seed_status=S.ONBOARDED if status is DeviceStatus.ONBOARDED else S.INVITED)
-    device(account, now, status)
+    make.device(account, status)
     with pytest.raises(DeviceFirst):
         seed.withdraw(account.id, by(account), now)
     assert (actions(), kinds()) == ([], [])
@@ -228,7 +211,7 @@ def test_a_device_under_way_keeps_the_invitation_from_expiring(app, make, now):
     account = make.account(seed_status=S.INVITED)
     link, _ = make.invitation(account, InvitationKind.SEED)
     link.state = InvitationState.USED
-    device(account, now, remove_at=now + timedelta(days=44))
+    make.device(account, remove_at=now + timedelta(days=44))
     shown = card(account, now + timedelta(days=40))
     assert (shown.status, len(shown.devices)) == (S.INVITED, 1)
     # One that got no further in its time counts as removed before the sweep comes.
