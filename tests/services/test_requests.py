@@ -229,3 +229,15 @@ def test_a_rejected_applicant_gets_no_other_mail(app, make, now, policy, admin):
     requests.reject(request.id, "No", admin, now, policy)
     states = {mail.kind: mail.state for mail in db.session.scalars(select(Mail))}
     assert states == {"request_received": MailState.CANCELLED, "request_rejected": MailState.QUEUED}
+
+
+def test_seed_is_not_approved_for_whom_techpass_has_run_out(app, make, now, policy, admin):
+    """Whether or not the sweep has come (promise 5)."""
+    request = make.request(seed=True)
+    requests.approve(request.id, admin, now, policy)
+    seed = seed_request_of(request.account_id)
+    with pytest.raises(TechPassFirst):
+        requests.approve(seed.id, admin, now + timedelta(days=30, seconds=1), policy)
+    assert mails() == ["techpass_onboarding"]
+    requests.approve(seed.id, admin, now + timedelta(days=30), policy)
+    assert mails() == ["techpass_onboarding", "seed_onboarding"]

@@ -51,24 +51,27 @@ def end_if_overdue(account: Account, now: datetime) -> bool:
 
     The notice stands in the outbox before anything else, as it does in the sweep. No commit.
     """
-    if is_overdue(account.status, _deadline(account), now):
+    if is_overdue(account, now):
         # The sweep may be at it, or the last step of the onboarding: what holds once the row is ours decides.
         db.session.refresh(account, with_for_update={"key_share": True})
-        if is_overdue(account.status, _deadline(account), now):
+        if is_overdue(account, now):
             outbox.post(emails.terminated(account, now))
             terminate(account, now)
             audit.record("account.terminated", account.id, audit.SYSTEM, now, reason=REASON)
     return account.status is AccountStatus.TERMINATED
 
 
-def is_overdue(status: AccountStatus, deadline: datetime | None, now: datetime) -> bool:
-    """Whether somebody pending has let the time run out; ``deadline`` is that of the live link, None without one."""
-    return status is AccountStatus.PENDING and (deadline is None or is_expired(deadline, now))
-
-
-def _deadline(account: Account) -> datetime | None:
+def is_overdue(account: Account, now: datetime) -> bool:
+    """Whether somebody pending has let the time run out, so that the account ends with the next sweep (promise 5)."""
+    if account.status is not AccountStatus.PENDING:
+        return False
     link = live_invitation(account.id, InvitationKind.TECHPASS)
-    return link.expires_at if link else None
+    return has_run_out(account.status, link.expires_at if link else None, now)
+
+
+def has_run_out(status: AccountStatus, deadline: datetime | None, now: datetime) -> bool:
+    """`is_overdue` for who has read the account already; ``deadline`` is that of the live link, None without one."""
+    return status is AccountStatus.PENDING and (deadline is None or is_expired(deadline, now))
 
 
 def terminate(account: Account, now: datetime) -> None:

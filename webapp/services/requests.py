@@ -20,6 +20,7 @@ from webapp.extensions import db
 from webapp.models import Account, Agency, Request
 from webapp.services import audit, holidays, outbox
 from webapp.services.errors import AlreadyDecided, NotFound, OwnRequest, ReasonMissing, TechPassFirst
+from webapp.services.expiry import is_overdue
 from webapp.services.invitations import invite
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def approve(request_id: int, by: audit.By, now: datetime, policy: Policy) -> Req
         invite(account, InvitationKind.TECHPASS, now, policy)
         _promise_seed(account, now)
     else:
-        if account.status not in (AccountStatus.PENDING, AccountStatus.ACTIVE):
+        waits = account.status is AccountStatus.PENDING and not is_overdue(account, now)
+        if not (waits or account.status is AccountStatus.ACTIVE):
             db.session.rollback()
             raise TechPassFirst
         account.move_seed(SeedStatus.INVITED, now)

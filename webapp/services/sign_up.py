@@ -88,7 +88,7 @@ def _request(
         .where(Account.email_folded == address.folded, Account.status.in_(LIVE))
     ).first()
     holder = Account(id=found.id, email=found.email) if found else None
-    overdue = found is not None and expiry.is_overdue(found.status, found.expires_at, now)
+    overdue = found is not None and expiry.has_run_out(found.status, found.expires_at, now)
     if found and overdue and expiry.end_if_overdue(db.session.get_one(Account, found.id), now):
         holder = None  # It may sign up again at once (rule 3.5) though the sweep has not come yet.
 
