@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 from flask import Flask
 
-from webapp import clock
+from webapp import clock, mobiles
 from webapp.domain.business_days import SINGAPORE, is_at_risk, is_overdue, singapore_date
 
 
@@ -47,6 +47,7 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(sg_datetime)
     app.add_template_filter(document_date)
     app.add_template_filter(ago)
+    app.add_template_filter(mobiles.shown, "mobile")
     # {% if due_on is at_risk(now) %} and {% if due_on is overdue(now) %}: rule 4.2, for a day and an instant.
     app.add_template_test(lambda due_on, instant: is_at_risk(due_on, singapore_date(instant)), "at_risk")
     app.add_template_test(lambda due_on, instant: is_overdue(due_on, singapore_date(instant)), "overdue")

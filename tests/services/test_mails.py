@@ -204,6 +204,11 @@ def recovery_codes_changed(world):
     return row, [TODAY, "The old ones work no longer", "https://go.gov.sg/techpass-sr"]
 
 
+def profile_changed(world):
+    row = emails.profile_changed(world.make.account(), ["first_name", "mobile"], world.now)
+    return row, [TODAY, "First name", "Mobile number", "http://localhost/profile"]
+
+
 def sign_in_code(world):
     account, attempt = world.attempt()
     return emails.sign_in_code(account, attempt, world.now), [
@@ -319,6 +324,7 @@ CASES = [
     authenticator_setup,
     authenticator_changed,
     recovery_codes_changed,
+    profile_changed,
     sign_in_code,
     new_sign_in,
     inactivity_reminder,

@@ -47,6 +47,8 @@ def ended(make, now) -> Walk:
     walk.to(None)
     account = db.session.get_one(Account, account.id)
     account.status = AccountStatus.DISABLED
+    account.first_name = account.last_name = account.department = "Personal"
+    account.mobile = "+6591234567"
     asked = {"kind": "techpass", "state": "rejected", "requested_at": now, "reason": "Personal"}
     db.session.add(Request(account_id=account.id, **asked))
     expiry.terminate(account, now)
@@ -72,11 +74,11 @@ def test_five_days_after_termination_the_person_is_forgotten(app, ended, now, be
 
 def test_nothing_that_names_the_person_is_left(app, ended, now):
     held = everything()
-    for trace in (ADDRESS, PEER, "Personal"):
+    for trace in (ADDRESS, PEER, "Personal", "+6591234567"):
         assert trace in held
     assert purge.purge(now + timedelta(days=5)) == 1
     left = everything()
-    for trace in (ADDRESS, PEER, "Personal"):
+    for trace in (ADDRESS, PEER, "Personal", "+6591234567"):
         assert trace not in left, trace
     for table in (BrowserSession, Mail, Authenticator, RecoveryCode):
         assert count(table) == 0

@@ -43,6 +43,7 @@ TABLE = {
     "log_in.log_out": Audience.PUBLIC,
     "profile.profile": Audience.OFFICER,
     "profile.seed_deadline": Audience.OFFICER,
+    "edit_profile.edit": Audience.OFFICER,
     "admin_requests.start": Audience.ADMIN,
     "admin_requests.index": Audience.ADMIN,
     "admin_requests.row": Audience.ADMIN,

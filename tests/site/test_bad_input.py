@@ -44,7 +44,7 @@ TABLES = (
     UnknownAgency,
     UsedSolution,
 )
-FIELDS = ("email", "seed", "altcha", "code", "version", "reason", "next", "csrf_token", "other")
+FIELDS = ("email", "seed", "first_name", "mobile", "altcha", "code", "version", "reason", "next", "csrf_token", "other")
 FORM = "application/x-www-form-urlencoded"
 
 TEXTS = {

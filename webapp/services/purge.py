@@ -82,6 +82,10 @@ def _forget(ids: Sequence[int], now: datetime) -> None:
             receipt_hash=None,
             recovery_nonce=None,
         )
+            first_name=None,
+            last_name=None,
+            mobile=None,
+            department=None,
     )
     for table in (BrowserSession, Mail, Authenticator, RecoveryCode, LogInAttempt):
         execute(delete(table).where(among(table.account_id, ids)))

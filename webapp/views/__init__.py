@@ -18,6 +18,7 @@ _NAMES = (
     "seed",
     "log_in",
     "profile",
+    "edit_profile",
     "admin_requests",
     "health",
     "dev_inbox",

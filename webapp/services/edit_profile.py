@@ -1,0 +1,48 @@
+"""What officers change in their own profile: name, mobile number, department (rule 6.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from webapp import emails
+from webapp.domain.lifecycle import AccountStatus
+from webapp.extensions import db
+from webapp.models import Account
+from webapp.services import audit, outbox
+from webapp.services.errors import NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+EDITABLE = ("first_name", "last_name", "mobile", "department")
+
+
+def change(account_id: int, wanted: Mapping[str, str | None], by: audit.By, now: datetime) -> tuple[str, ...]:
+    """Keep what is ``wanted`` of `EDITABLE`; the names of what changed. Nothing is written where nothing did.
+
+    The record and the mail name the fields and never what is in them. Raises `NotFound` unless the account is active.
+    """
+    # The row is locked, so that pressing twice tells of one change.
+    account = db.session.scalar(
+        select(Account)
+        .where(Account.id == account_id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    if account is None or account.status is not AccountStatus.ACTIVE:
+        db.session.rollback()
+        raise NotFound
+    changed = tuple(name for name in EDITABLE if name in wanted and wanted[name] != getattr(account, name))
+    if not changed:
+        db.session.rollback()
+        return ()
+    for name in changed:
+        setattr(account, name, wanted[name])
+    account.changed_at = now
+    outbox.post(emails.profile_changed(account, changed, now))
+    audit.record("profile.changed", account.id, by, now, fields=list(changed))
+    db.session.commit()
+    return changed
