@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import func, select
@@ -14,6 +14,7 @@ from webapp.models import Mail, Request
 from webapp.services import audit
 from webapp.services import requests as service
 
+PROMISED = 'SEED promised by <time datetime="2026-11-27">Friday, 27 November 2026</time>'
 STYLES = pytest.mark.parametrize("htmx", [False, True], ids=["page", "htmx"])
 
 
@@ -47,6 +48,45 @@ def test_the_oldest_comes_first_with_its_age(client, make, now, admin):
     assert page.index("old@tech.gov.sg") < page.index("young@tech.gov.sg")
     assert "3 days ago" in page
     assert "Saturday, 21 November 2026, 10:00 Singapore time" in page
+
+
+@STYLES
+def test_once_techpass_is_approved_the_seed_row_says_by_when(client, make, admin, htmx):
+    request = make.request("peter@tech.gov.sg", seed=True)
+    assert "promised" not in client.get("/admin/requests").text
+    answer = client.submit(f"/admin/requests/{request.id}/approve", htmx=htmx)
+    text = answer.text if htmx else follow(client, answer).text
+    assert text.count("promised by") == 1
+    assert PROMISED in " ".join(text.split())
+    assert "At risk" not in text
+
+
+@pytest.mark.parametrize(
+    ("seconds_before_midnight", "days", "says"),
+    [(1, 2, None), (0, 2, "At risk"), (1, 3, "At risk"), (0, 3, "Overdue"), (0, 30, "Overdue")],
+)
+def test_a_promise_is_at_risk_from_its_last_day_and_overdue_after_it(
+    client, make, now, policy, admin, set_now, seconds_before_midnight, days, says
+):
+    request = make.request(seed=True)
+    service.approve(request.id, audit.SYSTEM, now, policy)
+    midnight = datetime(2026, 11, 24, 16, 0, tzinfo=UTC)  # The end of the day of the approval in Singapore.
+    at = midnight + timedelta(days=days, seconds=-seconds_before_midnight)
+    set_now(at)
+    make.now = at
+    make.sign_in(client, admin)
+    page = client.get("/admin/requests").text
+    assert PROMISED in " ".join(page.split())
+    assert {word for word in ("At risk", "Overdue") if word in page} == ({says} if says else set())
+    assert ("status-bad" in page) == (says is not None)
+
+
+def test_a_decided_request_is_no_promise_any_more(client, make, now, policy, admin):
+    request = make.request(seed=True)
+    service.approve(request.id, audit.SYSTEM, now, policy)
+    seed = db.session.scalars(select(Request).filter_by(kind=RequestKind.SEED)).one()
+    client.get("/admin/requests")
+    assert "promised" not in client.submit(f"/admin/requests/{seed.id}/approve", htmx=True).text
 
 
 @STYLES
@@ -133,7 +173,7 @@ def test_seed_waits_for_techpass(client, make, admin):
     assert "After TechPass is approved" in client.get("/admin/requests").text
     seed = db.session.scalars(select(Request).filter_by(account_id=request.account_id, kind="seed")).one()
     assert (
-        "approve TechPass for this person first" in client.submit(f"/admin/requests/{seed.id}/approve", htmx=True).text
+        "SEED needs a TechPass that is approved" in client.submit(f"/admin/requests/{seed.id}/approve", htmx=True).text
     )
 
 

@@ -32,12 +32,16 @@ def production(app, monkeypatch, folder):
     monkeypatch.setitem(app.config, "SETTINGS", settings)
 
 
-def keep(folder, number=1, to="peter@tech.gov.sg", subject="Your code", text="Hello", html="<p>Hello</p>") -> str:
+def keep(
+    folder, number=1, to="peter@tech.gov.sg", subject="Your code", text="Hello", html="<p>Hello</p>", calendar=""
+) -> str:
     message = EmailMessage()
     message["To"], message["Subject"] = to, subject
     message.set_content(text)
     if html:
         message.add_alternative(html, subtype="html")
+    if calendar:
+        message.add_attachment(calendar, subtype="calendar", filename="seed-deadline.ics")
     name = NAME.format(number)
     (folder / name).write_bytes(f"X-Envelope-To: {to}\r\n".encode() + message.as_bytes())
     return name
@@ -144,6 +148,21 @@ def test_the_html_part_may_style_itself_and_nothing_else(app, client, folder):
     assert 'style="color:red"' in part.text
 
 
+def test_a_calendar_file_is_offered_and_the_words_stay_in_sight(client, folder):
+    name = keep(folder, text="Hello there", calendar="BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n")
+    page = client.get(f"/dev/inbox/{name}").text
+    assert "Hello there" in page
+    assert "<iframe" in page
+    assert f'<a href="/dev/inbox/{name}/calendar.ics">seed-deadline.ics</a>' in page
+    answer = client.get(f"/dev/inbox/{name}/calendar.ics")
+    assert answer.headers["Content-Type"] == "text/calendar; charset=utf-8"
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+    assert answer.text.split() == ["BEGIN:VCALENDAR", "END:VCALENDAR"]
+    other = keep(folder, 2)
+    assert "Attached" not in client.get(f"/dev/inbox/{other}").text
+    assert client.get(f"/dev/inbox/{other}/calendar.ics").status_code == 404
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -162,6 +181,7 @@ def test_a_broken_mail_breaks_no_page(client, folder, content):
     assert "A whole one" in client.get("/dev/inbox").text
     assert client.get(f"/dev/inbox/{name}").status_code == 200
     assert client.get(f"/dev/inbox/{name}/html").status_code in (200, 404)
+    assert client.get(f"/dev/inbox/{name}/calendar.ics").status_code == 404
 
 
 def test_a_mail_that_cannot_be_read_says_why_and_shows_its_source(client, folder):
@@ -189,7 +209,7 @@ def test_only_a_mail_of_the_mailbox_is_a_page(client, folder, name):
     (folder.parent / "secret-key").write_text("top secret")
     for other in ("x.eml", OTHER):
         (folder / other).write_text("Subject: not from the mail catcher\r\n\r\ntop secret")
-    for address in (f"/dev/inbox/{name}", f"/dev/inbox/{name}/html"):
+    for address in (f"/dev/inbox/{name}", f"/dev/inbox/{name}/html", f"/dev/inbox/{name}/calendar.ics"):
         answer = client.get(address)
         assert answer.status_code in (400, 404, 308), address
         assert "top secret" not in answer.text
@@ -238,7 +258,8 @@ def test_what_is_no_key_gets_a_plain_error(client, key):
 
 def test_in_production_none_of_it_exists(client, folder, production):
     name = keep(folder)
-    for address in ("/dev/inbox", f"/dev/inbox/{name}", f"/dev/inbox/{name}/html", "/dev/authenticator"):
+    pages = ["", "/html", "/calendar.ics"]
+    for address in ("/dev/inbox", *(f"/dev/inbox/{name}{page}" for page in pages), "/dev/authenticator"):
         assert client.get(address).status_code == 404
         assert client.htmx("GET", address).status_code == 404
     client.get("/sign-up")

@@ -28,6 +28,13 @@ def test_an_open_request_says_who_acts_next(client, make):
     assert "An admin reviews your SEED request" in page
 
 
+def test_a_seed_request_says_by_when_once_it_is_promised(client, make, now, policy):
+    request = make.request(seed=True)
+    assert "We promise" not in page_of(client, make, request)
+    requests.approve(request.id, ADMIN, now, policy)
+    assert "We promise the SEED email by Friday, 27 November 2026." in page_of(client, make, request)
+
+
 def test_an_approved_request_says_by_when_to_activate(client, make, now, policy):
     request = make.request()
     requests.approve(request.id, ADMIN, now, policy)

@@ -56,6 +56,7 @@ TABLE = {
     "dev_inbox.inbox": Audience.DEVELOPMENT,
     "dev_inbox.message": Audience.DEVELOPMENT,
     "dev_inbox.html": Audience.DEVELOPMENT,
+    "dev_inbox.calendar": Audience.DEVELOPMENT,
     "dev_inbox.authenticator": Audience.DEVELOPMENT,
 }
 """Whoever adds a route adds a line here, and thinks about who may use it."""

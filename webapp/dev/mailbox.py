@@ -46,6 +46,8 @@ class Letter:
     text: str | None
     html: str | None
     source: str
+    calendar: tuple[str, bytes] | None = None
+    """The calendar file that is attached: its name, and what is in it."""
     problem: str = field(default="")
     """Why it could not be read as a mail; empty where it could."""
 
@@ -74,9 +76,10 @@ def letter(folder: Path, name: str) -> Letter | None:
         message = email.message_from_bytes(raw, policy=policy)
         headers = [(_printable(key), _printable(str(value))) for key, value in message.items()]
         text = _body(message, "plain")
-        return Letter(entry, headers, text and _lines(text), _body(message, "html"), source)
+        html = _body(message, "html")
+        return Letter(entry, headers, text and _lines(text), html, source, _calendar(message))
     except _BROKEN as error:
-        return Letter(entry, [], None, None, source, f"{type(error).__name__}: {error}")
+        return Letter(entry, [], None, None, source, problem=f"{type(error).__name__}: {error}")
 
 
 def with_links(text: str, origin: str) -> list[tuple[str, bool]]:
@@ -124,6 +127,14 @@ def _read(path: Path, most: int) -> bytes:
 def _body(message: EmailMessage, kind: str) -> str | None:
     part = message.get_body((kind,))
     return None if part is None else str(part.get_content())
+
+
+def _calendar(message: EmailMessage) -> tuple[str, bytes] | None:
+    for part in message.iter_attachments():
+        content = part.get_payload(decode=True)
+        if part.get_content_type() == "text/calendar" and isinstance(content, bytes):
+            return _printable(part.get_filename() or "deadline.ics"), content
+    return None
 
 
 def _lines(text: str) -> str:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import joinedload
 from webapp.domain.lifecycle import AccountStatus, InvitationKind, RequestKind, RequestState
 from webapp.domain.tokens import TOKEN_LENGTH, token_hash
 from webapp.extensions import db
-from webapp.formatting import sg_datetime
+from webapp.formatting import sg_datetime, sg_day
 from webapp.models import Account, Request
 from webapp.services.errors import NotFound
 from webapp.services.invitations import live_invitation, state_at
@@ -145,7 +145,10 @@ def _techpass(account: Account, request: Request | None, activate_by: datetime |
 def _seed(request: Request, account: Account) -> list[Entry]:
     if request.state is RequestState.OPEN:
         waits = account.status is AccountStatus.REQUESTED
-        return [Entry("An admin reviews your SEED request", "todo" if waits else "current")]
+        by_when = (
+            f"The admins act next. We promise the SEED email by {sg_day(request.due_on)}." if request.due_on else ""
+        )
+        return [Entry("An admin reviews your SEED request", "todo" if waits else "current", detail=by_when)]
     if request.state is RequestState.WITHDRAWN:
         return [Entry("You said that you do not need SEED", "done", request.decided_at)]
     if request.state is RequestState.REJECTED:

@@ -64,6 +64,15 @@ def html(name: str) -> ResponseReturnValue:
     return Response(part, mimetype="text/html", headers=headers)
 
 
+@blueprint.get("/inbox/<name>/calendar.ics")
+@allow(Audience.DEVELOPMENT)
+def calendar(name: str) -> ResponseReturnValue:
+    attached = _letter(name).calendar or abort(404)
+    return Response(
+        attached[1], mimetype="text/calendar", headers={"Content-Disposition": 'attachment; filename="calendar.ics"'}
+    )
+
+
 @blueprint.route("/authenticator", methods=["GET", "POST"])
 @allow(Audience.DEVELOPMENT)
 def authenticator() -> ResponseReturnValue:

@@ -15,7 +15,7 @@ from webapp.extensions import csrf
 from webapp.forms.codes import AuthenticatorForm, RecoveryCodeForm
 from webapp.forms.onboarding import AgreementForm, ContinueForm
 from webapp.htmx import go_to
-from webapp.services import agreements, authenticators
+from webapp.services import agreements, authenticators, seed
 from webapp.services import onboarding as service
 from webapp.services.errors import AgreementChanged, LinkEnded, NotTheNextStep, WrongCode
 
@@ -132,7 +132,8 @@ def mdm_aup() -> ResponseReturnValue:
 @blueprint.get("/done")
 @allow(Audience.OFFICER)
 def done() -> ResponseReturnValue:
-    return render_template("onboarding/done.html", account=access.signed_in.account)
+    account = access.signed_in.account
+    return render_template("onboarding/done.html", account=account, seed=seed.card(account, clock.now()))
 
 
 def _agreement(step: Step) -> ResponseReturnValue:
