@@ -149,4 +149,4 @@ class Visit:
 
     @staticmethod
     def codes(text: str) -> list[str]:
-        return re.findall(r"<li>([a-z2-7]{4}-[a-z2-7]{4}-[a-z2-7]{4})</li>", text)
+        return re.findall(r"<li>([a-z2-9]{4}-[a-z2-9]{4}-[a-z2-9]{4})</li>", text)

@@ -20,6 +20,7 @@ from webapp.domain.tokens import (
     fold_recovery_code,
     invitation_purpose,
     new_nonce,
+    readings_of_recovery_code,
     recover_token,
     recovery_code_hash,
     token_hash,
@@ -79,10 +80,28 @@ def test_a_code_has_six_digits_whatever_its_number():
 def test_recovery_codes_are_many_letters_in_three_groups():
     codes = derive_recovery_codes(SECRET, "nonce", 10)
     assert len(set(codes)) == 10
-    assert all(re.fullmatch(r"([a-z2-7]{4}-){2}[a-z2-7]{4}", code) for code in codes)
+    assert all(re.fullmatch(r"([a-z2-9]{4}-){2}[a-z2-9]{4}", code) for code in codes)
     assert derive_recovery_codes(SECRET, "nonce", 3) == codes[:3]
     assert not set(codes) & set(derive_recovery_codes(SECRET, "other", 10))
     assert not set(codes) & set(derive_recovery_codes(OTHER, "nonce", 10))
+
+
+def test_recovery_codes_hold_nothing_that_is_hard_to_tell_from_something_else_in_them():
+    used = set("".join(derive_recovery_codes(SECRET, "nonce", 1000)))
+    assert used == set("-abcdefghijkmnpqrstuvwxyz23456789"), "neither l nor o, 0 nor 1"
+
+
+@pytest.mark.parametrize(
+    ("typed", "read_as"),
+    [
+        ("abcd-efgh-2345", ("abcdefgh2345",)),
+        ("ABCD-EFG1-2345", ("abcdefgi2345",)),
+        ("abcd-efgl-2345", ("abcdefgl2345", "abcdefgi2345")),
+        ("LLLL-0000-2345", ("lllloooo2345", "iiiioooo2345")),
+    ],
+)
+def test_an_l_may_be_an_i_or_the_l_of_an_older_code(typed, read_as):
+    assert readings_of_recovery_code(typed) == read_as
 
 
 @pytest.mark.parametrize(

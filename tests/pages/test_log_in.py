@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from datetime import timedelta
 
@@ -45,6 +46,16 @@ def without_what_differs(page):
 def begin(client, email=EMAIL, following=""):
     client.get(f"/log-in{following}")
     return client.submit(f"/log-in{following}", email=email)
+
+
+def refused(client, answer):
+    """The page on which an answer tells what is wrong: one of its own, so that Back never asks to send it again."""
+    assert answer.status_code == 303
+    page = client.get(answer.location)
+    assert page.status_code == 200
+    assert "<title>Error: " in page.text
+    assert re.search(r'class="error-summary"[^>]* data-focus', page.text)
+    return page
 
 
 def to_the_authenticator(client, following=""):
@@ -101,13 +112,16 @@ def test_the_answers_never_tell_whether_an_account_exists(app, client, make, sta
     first = begin(client)
     page = client.get(first.location)
     wrong = client.submit("/log-in/code", code="000000" if mailed_code() != "000000" else "000001")
-    assert {name for name, _ in wrong.headers} == {name for name, _ in page.headers}
+    told = refused(client, wrong)
     nobody = app.test_client()
     begin(nobody, "other@tech.gov.sg")
     same = nobody.get("/log-in/code")
     assert without_what_differs(same.text) == without_what_differs(page.text)
     code = "000000" if mailed_code() != "000000" else "000001"
-    assert without_what_differs(nobody.submit("/log-in/code", code=code).text) == without_what_differs(wrong.text)
+    wrong_too = nobody.submit("/log-in/code", code=code)
+    assert {name for name, _ in wrong_too.headers} == {name for name, _ in wrong.headers}
+    assert wrong_too.location == wrong.location
+    assert without_what_differs(refused(nobody, wrong_too).text) == without_what_differs(told.text)
 
 
 @pytest.mark.parametrize(
@@ -121,10 +135,10 @@ def test_the_answers_never_tell_whether_an_account_exists(app, client, make, sta
     ],
 )
 def test_an_address_that_is_none_is_told_and_kept(client, email, says):
-    answer = begin(client, email)
-    assert answer.status_code == 422
-    assert says in answer.text
-    assert "There is a problem" in answer.text
+    page = html.unescape(refused(client, begin(client, email)).text)
+    assert says in page
+    assert "There is a problem" in page
+    assert f'value="{" ".join(email.split())}"'[:200] in " ".join(page.split())
     assert db.session.scalar(select(func.count()).select_from(LogInAttempt)) == 0
 
 
@@ -142,20 +156,30 @@ def test_an_address_that_is_none_is_told_and_kept(client, email, says):
 def test_a_code_that_is_none_is_told_beside_the_field(client, person, totp, page, code, says):
     begin(client) if page == "code" else to_the_authenticator(client)
     client.get(f"/log-in/{page}")
-    answer = client.submit(f"/log-in/{page}", code=code)
-    assert answer.status_code == 422
+    answer = refused(client, client.submit(f"/log-in/{page}", code=code))
     assert re.search(f'id="code-error".*?({says})', answer.text, re.DOTALL)
+    assert re.search(r'<input[^>]* name="code"[^>]* value=""', answer.text), "a code is typed anew"
+    assert "There is a problem" not in client.get(f"/log-in/{page}").text, "told twice"
     assert sessions() == 0
+
+
+def test_what_was_wrong_on_one_page_is_not_told_on_another(client, person):
+    begin(client)
+    client.get("/log-in/code")
+    client.submit("/log-in/code", code="1")
+    assert "There is a problem" not in client.get("/log-in").text
+    assert "There is a problem" not in client.get("/log-in/code").text
 
 
 @pytest.mark.parametrize("address", ["/log-in", "/log-in/code"])
 def test_a_stale_form_is_told_and_keeps_what_was_typed(client, person, address):
     begin(client)
     client.get(address)
-    answer = client.submit(address, email=EMAIL, code="123456", csrf_token="stale")
-    assert answer.status_code == 422
-    assert "open for too long" in answer.text
-    assert ("123456" if address.endswith("code") else EMAIL) in answer.text
+    page = refused(client, client.submit(address, email=EMAIL, code="123456", csrf_token="stale")).text
+    assert "open for too long" in page
+    assert EMAIL in page
+    assert "123456" not in page
+    assert ("Enter the code again" if address.endswith("code") else "Your answers are kept") in page
 
 
 @pytest.mark.parametrize("address", ["/log-in/code", "/log-in/authenticator", "/log-in/recovery"])
@@ -197,9 +221,9 @@ def test_too_many_wrong_codes_say_what_to_do(client, person):
     client.get("/log-in/code")
     wrong = "000000" if mailed_code() != "000000" else "000001"
     for _ in range(5):
-        assert client.submit("/log-in/code", code=wrong).status_code == 422
+        assert "not right" in refused(client, client.submit("/log-in/code", code=wrong)).text
     answer = client.submit("/log-in/code", code=mailed_code())
-    assert "Wait 5 minutes" in answer.text
+    assert "Wait 5 minutes" in refused(client, answer).text
     assert db.session.scalar(select(func.count()).select_from(WrongCode)) == 5
 
 
@@ -259,7 +283,7 @@ def test_a_known_browser_is_not_told_of_and_not_locked_out_by_strangers(app, cli
     stranger.get("/log-in/code")
     wrong = "000000" if mailed_code() != "000000" else "000001"
     for _ in range(5):
-        stranger.submit("/log-in/code", code=wrong)
+        refused(stranger, stranger.submit("/log-in/code", code=wrong))
     later = now + timedelta(minutes=2)
     set_now(later)
     assert log_in(client, totp, later).location == "/profile"

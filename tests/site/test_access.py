@@ -44,6 +44,16 @@ TABLE = {
     "profile.profile": Audience.OFFICER,
     "profile.seed_deadline": Audience.OFFICER,
     "edit_profile.edit": Audience.OFFICER,
+    "security.index": Audience.OFFICER,
+    "security.confirm": Audience.OFFICER,
+    "security.authenticator": Audience.OFFICER,
+    "security.start_authenticator": Audience.OFFICER,
+    "security.cancel_authenticator": Audience.OFFICER,
+    "security.recovery_codes": Audience.OFFICER,
+    "security.new_recovery_codes": Audience.OFFICER,
+    "security.recovery_codes_file": Audience.OFFICER,
+    "security.end_session": Audience.OFFICER,
+    "security.end_sessions": Audience.OFFICER,
     "admin_requests.start": Audience.ADMIN,
     "admin_requests.index": Audience.ADMIN,
     "admin_requests.row": Audience.ADMIN,
@@ -69,7 +79,7 @@ def rows_written() -> list[int]:
 
 
 def address_of(rule) -> str:
-    values = {"token": "x" * 43, "request_id": "1", "filename": "app.css", "name": "x.eml", "page": "1"}
+    values = {"token": "x" * 43, "request_id": "1", "session_id": "1", "filename": "app.css", "name": "x.eml", "page": "1"}
     address = rule.rule
     for argument in rule.arguments:
         address = address.replace(f"<id:{argument}>", values[argument]).replace(f"<path:{argument}>", values[argument])

@@ -44,7 +44,20 @@ TABLES = (
     UnknownAgency,
     UsedSolution,
 )
-FIELDS = ("email", "seed", "first_name", "mobile", "altcha", "code", "version", "reason", "next", "csrf_token", "other")
+FIELDS = (
+    "email",
+    "seed",
+    "first_name",
+    "mobile",
+    "altcha",
+    "code",
+    "version",
+    "reason",
+    "next",
+    "scope",
+    "csrf_token",
+    "other",
+)
 FORM = "application/x-www-form-urlencoded"
 
 TEXTS = {
@@ -130,6 +143,17 @@ ADDRESSES = [
     "/admin/requests/\u0661",
     "/admin/requests/%00",
     f"/admin/requests/{10**20}/reject",
+    f"/profile/security/sessions/{10**20}/end",
+    f"/profile/security/sessions/{2**63 - 1}/end",
+    "/profile/security/sessions/%00/end",
+    "/profile/security/confirm?next=%00&by=%ff",
+    "/profile/security/confirm?next=//elsewhere.example",
+    "/not-me/1/" + "😀" * 43,
+    "/not-me/1/%00",
+    f"/not-me/{10**20}/" + "x" * 43,
+    f"/not-me/{2**63 - 1}/" + "x" * 43,
+    "/not-me/0/" + "x" * 5000,
+    *(f"/profile/activity?before={before}" for before in ("", "0", "-1", "%00", "\u0661", 2**63, 10**20, "9" * 5000)),
     "/static/%00",
     "/static/../webapp/settings.py",
     "/static/" + "x" * 5000,
@@ -187,7 +211,8 @@ def forms(app, make) -> list[tuple[FlaskClient, str]]:
     for rule in app.url_map.iter_rules():
         audience = audience_of(app, rule.endpoint)
         if "POST" in (rule.methods or ()) and audience is not None:
-            address = rule.rule.replace("<id:request_id>", str(waiting.id))
+            address = rule.rule.replace("<id:request_id>", str(waiting.id)).replace("<id:session_id>", "1")
+            address = address.replace("<id:mail_id>", "1")
             address = address.replace("<token>", tokens.get(rule.endpoint.partition(".")[0], "x" * 43))
             found.append((browsers[audience], address))
     assert len(found) > 15

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from webapp.domain.lifecycle import InvitationKind
 
@@ -24,6 +25,7 @@ TOKEN_LENGTH = 43
 # What a token or code is derived for, so that none opens another flow (T4).
 RECEIPT = "receipt"
 LOG_IN_CODE = "log-in-code"
+NOT_ME = "not-me"
 
 
 def invitation_purpose(kind: InvitationKind) -> str:
@@ -44,6 +46,14 @@ def derive_key(secret: str, purpose: str) -> bytes:
 def derive_token(secret: str, purpose: str, nonce: str) -> str:
     """The 256-bit token of a link."""
     return urlsafe_b64encode(hmac.digest(derive_key(secret, purpose), nonce.encode(), "sha256")).decode().rstrip("=")
+
+
+def not_me_token(secret: str, mail_id: int, written_at: datetime) -> str:
+    """The token of "This wasn't me" in a mail (rule 6.4).
+
+    The instant is part of it: a database may give the number of a row that was deleted to another one.
+    """
+    return derive_token(secret, NOT_ME, f"{mail_id}:{written_at.isoformat()}")
 
 
 def token_hash(token: str) -> str:
@@ -71,13 +81,17 @@ def address_hash(secret: str, folded: str) -> str:
     return hmac.digest(derive_key(secret, "address"), folded.encode(), "sha256").hex()
 
 
+_UNLIKE = str.maketrans("lo", "89")
+"""Base 32 has a to z and 2 to 7. An l is hard to tell from i and 1, an o from 0: 8 and 9 stand in for them."""
+
+
 def derive_recovery_codes(secret: str, nonce: str, count: int) -> list[str]:
     """``count`` recovery codes of 60 bits, as three groups of four letters and digits (rule 3.9)."""
     key = derive_key(secret, "recovery-code")
     codes = []
     for number in range(count):
         digest = hmac.digest(key, f"{nonce}:{number}".encode(), "sha256")
-        letters = b32encode(digest)[:12].decode().lower()
+        letters = b32encode(digest)[:12].decode().lower().translate(_UNLIKE)
         codes.append("-".join(letters[start : start + 4] for start in (0, 4, 8)))
     return codes
 
@@ -86,6 +100,12 @@ def fold_recovery_code(typed: str) -> str:
     """A recovery code as typed, in the form that is hashed: without spaces or hyphens, 0 and 1 read as o and i."""
     kept = "".join(character for character in typed.lower() if character.isalnum())
     return kept.replace("0", "o").replace("1", "i")
+
+
+def readings_of_recovery_code(typed: str) -> tuple[str, ...]:
+    """What may have been meant: as typed, and with l read as i, since codes made before 8 and 9 came in hold an l."""
+    folded = fold_recovery_code(typed)
+    return (folded, folded.replace("l", "i")) if "l" in folded else (folded,)
 
 
 def recovery_code_hash(secret: str, code: str) -> str:

@@ -14,6 +14,8 @@ STALE = "This page was open for too long, so nothing was sent. Your answers are 
 class PortalForm(FlaskForm):
     """A form that says in plain words when its token is stale, and keeps what was typed."""
 
+    stale = STALE
+
     class Meta(FlaskForm.Meta):
         def wrap_formdata(self, form: FlaskForm, formdata: Any) -> MultiDict[str, str] | None:
             """Text fields alone: a file or JSON where one is expected would be no text (S5)."""
@@ -24,7 +26,7 @@ class PortalForm(FlaskForm):
     def validate(self, *args: Any, **kwargs: Any) -> bool:
         valid = bool(super().validate(*args, **kwargs))
         if self.meta.csrf and self.csrf_token.errors:
-            self.csrf_token.errors = [STALE]
+            self.csrf_token.errors = [self.stale]
         return valid
 
 

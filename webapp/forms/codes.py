@@ -13,7 +13,13 @@ def digits_only(text: str | None) -> str | None:
     return "".join(c for c in text if not c.isspace() and c not in "-–\u2011\u200b") if text else text
 
 
-class MailedCodeForm(PortalForm):
+class CodeForm(PortalForm):
+    """A form whose one field is typed anew each time."""
+
+    stale = "This page was open for too long, so nothing was sent. Enter the code again."
+
+
+class MailedCodeForm(CodeForm):
     code = StringField(
         "Code from the email",
         filters=[digits_only],
@@ -24,7 +30,7 @@ class MailedCodeForm(PortalForm):
     )
 
 
-class AuthenticatorForm(PortalForm):
+class AuthenticatorForm(CodeForm):
     code = StringField(
         "Code from the app",
         filters=[digits_only],
@@ -35,7 +41,7 @@ class AuthenticatorForm(PortalForm):
     )
 
 
-class RecoveryCodeForm(PortalForm):
+class RecoveryCodeForm(CodeForm):
     code = StringField(
         "Recovery code",
         validators=[

@@ -12,7 +12,12 @@ from cryptography.fernet import InvalidToken
 from sqlalchemy import delete, func, insert, select, update
 
 from webapp.domain.lifecycle import AccountStatus, InvitationKind
-from webapp.domain.tokens import derive_recovery_codes, new_nonce, recovery_code_hash
+from webapp.domain.tokens import (
+    derive_recovery_codes,
+    new_nonce,
+    readings_of_recovery_code,
+    recovery_code_hash,
+)
 from webapp.extensions import db
 from webapp.models import Account, Authenticator, RecoveryCode
 from webapp.models.base import insert_new
@@ -56,6 +61,10 @@ def key_to_set_up(account: Account) -> Key:
             Authenticator.account_id == account.id, Authenticator.confirmed_at.is_(None)
         )
     )
+    return _as_shown(sealed, account)
+
+
+def _as_shown(sealed: str | None, account: Account) -> Key:
     if sealed is None:
         raise NotFound
     key = decrypt(sealed)
@@ -63,20 +72,18 @@ def key_to_set_up(account: Account) -> Key:
     return Key(address, " ".join(key[start : start + 4] for start in range(0, len(key), 4)))
 
 
+def confirmed_at(account_id: int) -> datetime | None:
+    """Since when the authenticator in force has been; None where there is none, or one still being set up."""
+    return db.session.scalar(select(Authenticator.confirmed_at).where(Authenticator.account_id == account_id))
+
+
 def is_confirmed(account_id: int) -> bool:
-    return (
-        db.session.scalar(
-            select(Authenticator.account_id).where(
-                Authenticator.account_id == account_id, Authenticator.confirmed_at.is_not(None)
-            )
-        )
-        is not None
-    )
+    return confirmed_at(account_id) is not None
 
 
 def confirm(account_id: int, code: str, now: datetime) -> bool:
     """Confirm a new authenticator by one of its codes; whether the code was right. No commit."""
-    step = _matching_step(account_id, code, now)
+    step = _matching_step(_key_in_force(account_id), code, now, account_id)
     if step is None:
         return False
     done = db.session.scalar(
@@ -93,7 +100,7 @@ def use_code(account_id: int, code: str, now: datetime) -> bool:
 
     No commit.
     """
-    step = _matching_step(account_id, code, now)
+    step = _matching_step(_key_in_force(account_id), code, now, account_id)
     if step is None:
         return False
     done = db.session.scalar(
@@ -109,9 +116,69 @@ def use_code(account_id: int, code: str, now: datetime) -> bool:
     return done is not None
 
 
-def _matching_step(account_id: int, code: str, now: datetime) -> int | None:
+def begin_replacement(account_id: int) -> None:
+    """Make the key of the app that is to replace the one in force, unless there is one (rule 6.3). No commit."""
+    db.session.execute(
+        update(Authenticator)
+        .where(
+            Authenticator.account_id == account_id,
+            Authenticator.confirmed_at.is_not(None),
+            Authenticator.next_encrypted_key.is_(None),
+        )
+        .values(next_encrypted_key=encrypt(pyotp.random_base32()))
+    )
+
+
+def next_key(account: Account) -> Key:
+    """The key that is to replace the one in force. Raises `NotFound` where no replacement is under way."""
+    return _as_shown(_sealed_next_key(account.id), account)
+
+
+def has_next_key(account_id: int) -> bool:
+    return _sealed_next_key(account_id) is not None
+
+
+def forget_next_key(account_id: int) -> None:
+    """Break a replacement off: the authenticator in force stays. No commit."""
+    db.session.execute(
+        update(Authenticator)
+        .where(Authenticator.account_id == account_id, Authenticator.next_encrypted_key.is_not(None))
+        .values(next_encrypted_key=None)
+    )
+
+
+def replace(account_id: int, code: str, now: datetime) -> bool:
+    """Put the new app in force by one of its codes; whether the code was right. One UPDATE: there is never none.
+
+    Raises `NotFound` where no replacement is under way (any more). No commit.
+    """
+    sealed = _sealed_next_key(account_id)
+    if sealed is None:
+        raise NotFound
+    step = _matching_step(sealed, code, now, account_id)
+    if step is None:
+        return False
+    done = db.session.scalar(
+        update(Authenticator)
+        .where(Authenticator.account_id == account_id, Authenticator.next_encrypted_key == sealed)
+        .values(encrypted_key=sealed, next_encrypted_key=None, last_step=step, created_at=now, confirmed_at=now)
+        .returning(Authenticator.account_id)
+    )
+    if done is None:
+        raise NotFound
+    return True
+
+
+def _key_in_force(account_id: int) -> str | None:
+    return db.session.scalar(select(Authenticator.encrypted_key).where(Authenticator.account_id == account_id))
+
+
+def _sealed_next_key(account_id: int) -> str | None:
+    return db.session.scalar(select(Authenticator.next_encrypted_key).where(Authenticator.account_id == account_id))
+
+
+def _matching_step(sealed: str | None, code: str, now: datetime, account_id: int) -> int | None:
     """The time step that ``code`` belongs to: the present one, or one beside it where the phone's clock is off."""
-    sealed = db.session.scalar(select(Authenticator.encrypted_key).where(Authenticator.account_id == account_id))
     if sealed is None or not code.isascii():
         return None
     try:
@@ -149,6 +216,15 @@ def codes_to_save(account: Account) -> list[str]:
     raise NotFound
 
 
+def can_show_codes(account: Account) -> bool:
+    """Whether there are recovery codes that wait to be saved, and can still be shown for it."""
+    try:
+        codes_to_save(account)
+    except NotFound:
+        return False
+    return True
+
+
 def is_recovery_code(account_id: int, code: str) -> bool:
     """Whether ``code`` is one of the account's that was not used yet. It is not used up."""
     return (
@@ -178,19 +254,22 @@ def use_recovery_code(account_id: int, code: str, now: datetime) -> bool:
     return len(done) == 1
 
 
+def count_recovery_codes(account_id: int) -> tuple[int, int]:
+    """How many recovery codes are left, and of how many."""
+    made, used = db.session.execute(
+        select(func.count(), func.count(RecoveryCode.used_at)).where(RecoveryCode.account_id == account_id)
+    ).one()
+    return made - used, made
+
+
 def recovery_codes_left(account_id: int) -> int:
-    return (
-        db.session.scalar(
-            select(func.count())
-            .select_from(RecoveryCode)
-            .where(RecoveryCode.account_id == account_id, RecoveryCode.used_at.is_(None))
-        )
-        or 0
-    )
+    return count_recovery_codes(account_id)[0]
 
 
 def _hashes(code: str) -> list[str]:
-    return [recovery_code_hash(secret, code) for secret in secret_keys()]
+    return [
+        recovery_code_hash(secret, reading) for secret in secret_keys() for reading in readings_of_recovery_code(code)
+    ]
 
 
 def reset_authenticator(account_id: int, reason: str, by: audit.By, now: datetime, policy: Policy) -> None:

@@ -36,7 +36,7 @@ class OwnRequest(ServiceError):
 
 
 class ReasonMissing(ServiceError):
-    """A rejection needs a reason (rule 2.3)."""
+    """What is decided about somebody needs a reason (rule 2.3)."""
 
 
 class LinkEnded(ServiceError):
@@ -96,7 +96,11 @@ class AttemptOver(ServiceError):
 
 
 class AccountDisabled(ServiceError):
-    """The person is who they say, but the account is disabled (rule 3.10)."""
+    """The person is who they say, but the account is disabled (rule 3.10), or ``is_locked`` for an admin (rule 6.4)."""
+
+    def __init__(self, *, is_locked: bool = False) -> None:
+        super().__init__()
+        self.is_locked = is_locked
 
 
 class DayTaken(ServiceError):
@@ -105,3 +109,35 @@ class DayTaken(ServiceError):
 
 class NameRefused(ServiceError):
     """A day off needs a name: one line that is not too long."""
+
+
+class ConfirmFirst(ServiceError):
+    """Changing how to sign in needs a code given a short while ago (rule 6.3)."""
+
+
+class SessionOver(ServiceError):
+    """The session has ended since its browser asked for this."""
+
+
+class AgreementMissing(ServiceError):
+    """An agreement in force is to be accepted first (rule 4.4)."""
+
+
+class ReportRefused(ServiceError):
+    """A report that is not the MDM system's, or is too old (rule 4.7): ``problem`` says which."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
+class ReportRepeated(ServiceError):
+    """A report that was taken already: it counts once (rule 4.7)."""
+
+
+class ReportInvalid(ServiceError):
+    """A report that is not as it should be; ``problems`` names each thing (rule 4.7)."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems

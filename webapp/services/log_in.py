@@ -12,7 +12,7 @@ from enum import StrEnum
 from hmac import compare_digest
 from typing import TYPE_CHECKING, NoReturn
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import select, update
 
 from webapp import emails
 from webapp.domain.addresses import parse
@@ -22,9 +22,8 @@ from webapp.domain.lifecycle import LIVE, AccountStatus
 from webapp.domain.tokens import LOG_IN_CODE, address_hash, derive_code, new_nonce
 from webapp.extensions import db
 from webapp.models import Account, LogInAttempt, SessionKind
-from webapp.models import WrongCode as WrongCodeRow
 from webapp.models.base import insert_row
-from webapp.services import audit, authenticators, outbox
+from webapp.services import audit, authenticators, outbox, wrong_codes
 from webapp.services.errors import AccountDisabled, AttemptOver, TooManyTries, WrongCode
 from webapp.services.keys import secret_key, secret_keys
 from webapp.services.sessions import open_session
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
 
     from webapp.domain.addresses import Address
     from webapp.domain.policy import Policy
-
-_FEW_MINUTES = timedelta(minutes=5)
-_DAY = timedelta(days=1)
 
 
 class Stage(StrEnum):
@@ -139,8 +135,9 @@ def check_code(attempt_id: int, code: str, now: datetime, policy: Policy, *, kno
     attempt.tries = 0
     if account is not None and account.status is AccountStatus.DISABLED:
         attempt.ended_at = now
+        disabled = AccountDisabled(is_locked=account.under_investigation)
         db.session.commit()
-        raise AccountDisabled
+        raise disabled
     db.session.commit()
 
 
@@ -159,6 +156,15 @@ def finish_with_recovery_code(
     return _finish(attempt_id, code, use, by, now, policy, user_agent, known_browser=known_browser)
 
 
+def end_attempts(account_id: int, now: datetime) -> None:
+    """End what is under way for an account, as when its authenticator is replaced. No commit."""
+    db.session.execute(
+        update(LogInAttempt)
+        .where(LogInAttempt.account_id == account_id, LogInAttempt.ended_at.is_(None))
+        .values(ended_at=now)
+    )
+
+
 def _finish(
     attempt_id: int,
     code: str,
@@ -175,14 +181,24 @@ def _finish(
         db.session.rollback()
         raise AttemptOver
     if account.status is not AccountStatus.ACTIVE:
+        disabled = AccountDisabled(is_locked=account.under_investigation)
         db.session.rollback()
-        raise AccountDisabled
+        raise disabled
     if not use(account.id, code, now):
         _wrong(attempt, now, known_browser=known_browser)
     attempt.ended_at = now
+    authenticators.forget_next_key(account.id)  # What was broken off before begins anew, with another key.
     account.idle_since = now
     account.inactivity_due_at = inactivity(now, account.changed_at, None, now, policy).next_check
-    token = open_session(account, SessionKind.SIGNED_IN, now, policy, peer=by.peer or "", user_agent=user_agent)
+    token = open_session(
+        account,
+        SessionKind.SIGNED_IN,
+        now,
+        policy,
+        peer=by.peer or "",
+        user_agent=user_agent,
+        confirmed_at=now,
+    )
     if not known_browser:
         outbox.post(emails.new_sign_in(account, attempt, now, describe(user_agent)))
     recovery = use is authenticators.use_recovery_code
@@ -229,19 +245,9 @@ def _take(
     if attempt is None or _is_over(attempt, now):
         db.session.rollback()
         raise AttemptOver
-    today, lately = db.session.execute(
-        select(
-            func.count(), func.coalesce(func.sum(case((WrongCodeRow.at > now - _FEW_MINUTES, 1), else_=0)), 0)
-        ).where(
-            WrongCodeRow.address_hash == attempt.address_hash,
-            WrongCodeRow.known_browser == known_browser,
-            WrongCodeRow.at > now - _DAY,
-        )
-    ).one()
     if (
-        attempt.tries >= policy.login_code_tries
-        or lately >= policy.wrong_codes_per_5_minutes
-        or today >= policy.wrong_codes_per_day
+        wrong_codes.are_too_many(attempt.address_hash, now, policy, known_browser=known_browser)
+        or attempt.tries >= policy.login_code_tries
     ):
         db.session.rollback()
         raise TooManyTries
@@ -254,9 +260,7 @@ def _is_over(attempt: LogInAttempt, now: datetime) -> bool:
 
 def _wrong(attempt: LogInAttempt, now: datetime, *, known_browser: bool) -> NoReturn:
     """Count a wrong code, and raise `WrongCode`."""
-    db.session.execute(
-        insert_row(WrongCodeRow).values(address_hash=attempt.address_hash, known_browser=known_browser, at=now)
-    )
+    wrong_codes.count(attempt.address_hash, now, known_browser=known_browser)
     attempt.tries += 1
     db.session.commit()
     raise WrongCode

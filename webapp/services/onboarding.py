@@ -222,7 +222,15 @@ def _finish_if_complete(found: Onboarding, by: audit.By, now: datetime, policy: 
         audit.record("authenticator.replaced", account.id, by, now)
     # The session that came this far is not the one that is signed in (L5).
     end_all_sessions(account.id)
-    token = open_session(account, SessionKind.SIGNED_IN, now, policy, peer=by.peer or "", user_agent=user_agent)
+    token = open_session(
+        account,
+        SessionKind.SIGNED_IN,
+        now,
+        policy,
+        peer=by.peer or "",
+        user_agent=user_agent,
+        confirmed_at=authenticators.confirmed_at(account.id),
+    )
     db.session.commit()
     return token
 

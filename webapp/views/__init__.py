@@ -18,6 +18,7 @@ _NAMES = (
     "seed",
     "log_in",
     "profile",
+    "security",
     "edit_profile",
     "admin_requests",
     "health",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, current_app, flash, render_template, request, session, url_for
 
-from webapp import access, clock, known_browser
+from webapp import access, clock, form_errors, known_browser
 from webapp.access import SESSION_TOKEN, Audience, allow, by
 from webapp.domain.addresses import AddressError
 from webapp.domain.paths import own_path
@@ -65,8 +65,11 @@ def log_in() -> ResponseReturnValue:
             if not started.sends_code:
                 flash("We sent you a code less than a minute ago. Use that one.", "info")
             return go_to(url_for("log_in.code"))
-    page = render_template("log_in/page.html", form=form, following=following)
-    return page, 422 if form.errors else 200
+    if form.errors:
+        form_errors.carry(form, keep=["email"])
+        return go_to(url_for("log_in.log_in", next=following))
+    form_errors.bring(form)
+    return render_template("log_in/page.html", form=form, following=following)
 
 
 @blueprint.route("/log-in/code", methods=["GET", "POST"])
@@ -129,12 +132,16 @@ def _second_step(
         access.begin(done.token)
         known_browser.remember(carried["email"].lower(), now)
         if done.recovery_codes_left is not None:
-            left = done.recovery_codes_left
-            word = "code" if left == 1 else "codes"
-            flash(f"You used a recovery code. You have {left} {word} left.", "info" if left > 2 else "warning")
+            tell_codes_left(done.recovery_codes_left)
         return go_to(own_path(carried["next"]) or url_for("profile.profile"))
 
     return give
+
+
+def tell_codes_left(left: int) -> None:
+    """After a recovery code was used."""
+    word = "code" if left == 1 else "codes"
+    flash(f"You used a recovery code. You have {left} {word} left.", "info" if left > 2 else "warning")
 
 
 def _carried() -> dict[str, Any]:
@@ -159,24 +166,27 @@ def _step(
             flash("This log-in took too long, or its code was used. Enter your address again.", "info")
         session.pop(_ATTEMPT, None)
         return go_to(url_for("log_in.log_in", next=carried["next"]))
-    except AccountDisabled:
+    except AccountDisabled as error:
         session.pop(_ATTEMPT, None)
-        return render_template("log_in/disabled.html", email=carried["email"]), 403
+        return render_template("log_in/disabled.html", email=carried["email"], is_locked=error.is_locked), 403
     except WrongCode:
-        _say(form, _WRONG[name])
+        _say(form, WRONG[name])
         waits_for = stages[0]
     except TooManyTries:
         _say(form, "Too many wrong codes. Nothing was checked. Wait 5 minutes, then log in again with a new code")
         waits_for = stages[0]
     if waits_for not in stages:
         return go_to(url_for(_PAGES[waits_for]))
-    page = render_template(
+    if form.errors:
+        form_errors.carry(form)
+        return go_to(url_for(f"log_in.{name}"))
+    form_errors.bring(form)
+    return render_template(
         f"log_in/{name}.html", form=form, email=carried["email"], following=carried["next"], waits_for=waits_for
     )
-    return page, 422 if form.errors else 200
 
 
-_WRONG = {
+WRONG = {
     "code": "This code is not right. Use the one in the latest email",
     "authenticator": (
         "This code is not right, or was used before. Enter the one that the app shows now. If it keeps failing, set "

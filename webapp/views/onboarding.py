@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
     from webapp.forms import PortalForm
+    from webapp.models import Account
+    from webapp.services.authenticators import Key
     from webapp.services.onboarding import Onboarding
 
 blueprint = Blueprint("onboarding", __name__, url_prefix="/onboarding")
@@ -37,6 +39,12 @@ NAMES = {
     Step.PRIVACY_POLICY: "Privacy Policy",
     Step.MDM_AUP: "MDM Acceptable Use Policy",
 }
+
+WRONG_NEW_CODE = (
+    "This code is not right. Enter the one that the app shows now. If it keeps failing, set the phone’s clock to "
+    "automatic"
+)
+WRONG_SAVED_CODE = "This is not one of the codes above. Type one of them as it stands there"
 
 
 @blueprint.route("/permissions", methods=["GET", "POST"])
@@ -59,13 +67,8 @@ def authenticator() -> ResponseReturnValue:
         try:
             return _answer(lambda: service.confirm_authenticator(access.onboarding, code, by(), clock.now(), policy))
         except WrongCode:
-            form.code.errors = [
-                (
-                    "This code is not right. Enter the one that the app shows now. If it keeps failing, set the "
-                    "phone’s clock to automatic"
-                )
-            ]
-    return _page(Step.AUTHENTICATOR, form, _qr_code)
+            form.code.errors = [WRONG_NEW_CODE]
+    return _page(Step.AUTHENTICATOR, form, lambda at: as_drawn(authenticators.key_to_set_up(at.account)))
 
 
 @blueprint.route("/recovery-codes", methods=["GET", "POST"])
@@ -82,7 +85,7 @@ def recovery_codes() -> ResponseReturnValue:
                 )
             )
         except WrongCode:
-            form.code.errors = ["This is not one of the codes above. Type one of them as it stands there"]
+            form.code.errors = [WRONG_SAVED_CODE]
     return _page(Step.RECOVERY_CODES, form, lambda at: {"codes": authenticators.codes_to_save(at.account)})
 
 
@@ -95,17 +98,7 @@ def recovery_codes_file() -> ResponseReturnValue:
         return _ended()
     if found.step is not Step.RECOVERY_CODES:
         return _to(found.step)
-    text = render_template(
-        "onboarding/recovery_codes.txt",
-        account=found.account,
-        codes=authenticators.codes_to_save(found.account),
-    )
-    # Line ends that every editor on Windows shows as such.
-    return Response(
-        text.replace("\n", "\r\n"),
-        mimetype="text/plain",
-        headers={"Content-Disposition": 'attachment; filename="techpass-recovery-codes.txt"'},
-    )
+    return codes_file(found.account)
 
 
 @blueprint.route("/terms-of-use", methods=["GET", "POST"])
@@ -208,9 +201,21 @@ def _page(
     return page, 422 if form.errors else 200
 
 
-def _qr_code(found: Onboarding) -> dict[str, Any]:
-    key = authenticators.key_to_set_up(found.account)
+def as_drawn(key: Key) -> dict[str, Any]:
+    """What ``onboarding/_qr_code.html`` shows of a key."""
     drawing = segno.make_qr(key.address, error="m").svg_inline(
         border=4, omitsize=True, svgclass=None, lineclass=None, dark="#000"
     )
     return {"key": key, "qr_code": Markup(drawing)}  # noqa: S704 - drawn by ourselves, holds no text
+
+
+def codes_file(account: Account) -> Response:
+    """The recovery codes as a file to keep. Raises `NotFound` once they are saved."""
+    codes = authenticators.codes_to_save(account)
+    text = render_template("onboarding/recovery_codes.txt", account=account, codes=codes)
+    # Line ends that every editor on Windows shows as such.
+    return Response(
+        text.replace("\n", "\r\n"),
+        mimetype="text/plain",
+        headers={"Content-Disposition": 'attachment; filename="techpass-recovery-codes.txt"'},
+    )
