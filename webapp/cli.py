@@ -14,7 +14,7 @@ from webapp import clock
 from webapp.domain.addresses import AddressError
 from webapp.domain.business_days import singapore_date
 from webapp.formatting import sg_day
-from webapp.services import admins, failed_mails, holidays, sweep
+from webapp.services import accounts, admins, failed_mails, holidays, sweep
 from webapp.services.audit import SYSTEM
 from webapp.services.errors import DayTaken, NameRefused, NotFound, ReasonMissing, SignUpRefused
 
@@ -22,6 +22,7 @@ NAMES_SHOWN = 20
 """Of each kind, in `sweep --dry-run`."""
 
 admin = AppGroup("admin", help="Admins of the portal.")
+account = AppGroup("account", help="People's accounts.")
 mail = AppGroup("mail", help="The outgoing mails.")
 holiday = AppGroup("holiday", help="Days off: SEED is promised in business days.")
 
@@ -30,6 +31,7 @@ DAY = click.DateTime(formats=["%Y-%m-%d"])
 
 def init_app(app: Flask) -> None:
     app.cli.add_command(admin)
+    app.cli.add_command(account)
     app.cli.add_command(mail)
     app.cli.add_command(holiday)
     app.cli.add_command(prepare)
@@ -63,6 +65,35 @@ def reset_authenticator(email: str, reason: str) -> None:
     except NotFound as error:
         raise click.ClickException(f"Nobody with the address {email} has an account to sign in to.") from error
     click.echo(f"Done. {email} is signed out everywhere; the link is on its way by mail.")
+
+
+@account.command("lock")
+@click.argument("email")
+@click.option("--reason", required=True, help="Goes on record for good, so it must name nobody.")
+def lock_account(email: str, reason: str) -> None:
+    """Lock the active account of EMAIL until it is enabled: signed out everywhere, SEED suspended, holder mailed."""
+    try:
+        accounts.lock(accounts.by_address(email), reason, SYSTEM, clock.now())
+    except (AddressError, ReasonMissing) as error:
+        raise click.ClickException(str(error) or "Give a reason.") from error
+    except NotFound as error:
+        raise click.ClickException(f"Nobody with the address {email} has an active account.") from error
+    click.echo(f"Done. {email} is locked and signed out everywhere. See `account enable`.")
+
+
+@account.command("enable")
+@click.argument("email")
+@click.option("--reason", required=True, help="Goes on record for good, so it must name nobody.")
+def enable_account(email: str, reason: str) -> None:
+    """Enable the disabled or locked account of EMAIL. Its holder is mailed, and has some days to log in once."""
+    policy = current_app.config["POLICY"]
+    try:
+        accounts.enable(accounts.by_address(email), reason, SYSTEM, clock.now(), policy)
+    except (AddressError, ReasonMissing) as error:
+        raise click.ClickException(str(error) or "Give a reason.") from error
+    except NotFound as error:
+        raise click.ClickException(f"Nobody with the address {email} has a disabled account.") from error
+    click.echo(f"Done. {email} must log in once within {policy.enabled_sign_in_days} days.")
 
 
 @click.command()

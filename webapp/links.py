@@ -28,5 +28,9 @@ def invitation_link(kind: InvitationKind, token: str) -> str:
     return public_link(invitation_path(kind, token))
 
 
+def not_me_link(mail_id: int, token: str) -> str:
+    return public_link(f"/not-me/{mail_id}/{quote(token)}")
+
+
 def receipt_link(token: str) -> str:
     return public_link("/requests/" + quote(token))

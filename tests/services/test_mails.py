@@ -206,7 +206,42 @@ def recovery_codes_changed(world):
 
 def profile_changed(world):
     row = emails.profile_changed(world.make.account(), ["first_name", "mobile"], world.now)
-    return row, [TODAY, "First name", "Mobile number", "http://localhost/profile"]
+    return row, [TODAY, "First name", "Mobile number", "http://localhost/profile", "works for 14 days"]
+
+
+def account_locked(world):
+    account = world.make.account(AccountStatus.DISABLED)
+    return emails.account_locked(account, "holder", world.now), [
+        "pressed “This wasn’t me”",
+        TODAY,
+        "https://go.gov.sg/techpass-sr",
+    ]
+
+
+def account_locked_by_the_operator(world):
+    account = world.make.account(AccountStatus.DISABLED)
+    return emails.account_locked(account, "operator", world.now), ["We locked the TechPass of", TODAY]
+
+
+def account_enabled(world):
+    row = emails.account_enabled(world.make.account(), world.now + timedelta(days=5), world.now)
+    return row, ["Sunday, 29 November 2026, 10:00 Singapore time", "http://localhost/log-in"]
+
+
+def account_enabled_with_its_device(world):
+    account = world.make.account(seed_status=SeedStatus.ONBOARDED)
+    return emails.account_enabled(account, world.now, world.now), ["SEED is back as well"]
+
+
+def account_enabled_and_invited(world):
+    account = world.make.account(seed_status=SeedStatus.INVITED)
+    return emails.account_enabled(account, world.now, world.now), ["You may onboard a device to SEED again"]
+
+
+def sign_in_code_while_disabled(world):
+    account, attempt = world.attempt()
+    account.status = AccountStatus.DISABLED
+    return emails.sign_in_code(account, attempt, world.now), ["without this code and your authenticator app"]
 
 
 def sign_in_code(world):
@@ -325,6 +360,12 @@ CASES = [
     authenticator_changed,
     recovery_codes_changed,
     profile_changed,
+    account_locked,
+    account_locked_by_the_operator,
+    account_enabled,
+    account_enabled_with_its_device,
+    account_enabled_and_invited,
+    sign_in_code_while_disabled,
     sign_in_code,
     new_sign_in,
     inactivity_reminder,
@@ -492,6 +533,25 @@ def test_numbers_come_from_the_policy(world, app, monkeypatch, case, numbers):
         for before, after in ((usual.text, changed.text), (usual.html, changed.html)):
             assert wanted.search(one_line(after)), number
             assert not wanted.search(one_line(before)), number
+
+
+@pytest.mark.parametrize("kind", [*emails.NOT_ME])
+def test_who_reads_of_what_only_they_should_do_finds_this_was_not_me(world, kind):
+    case = next(case for case in CASES if case.__name__ == kind)
+    row, _ = case(world)
+    mail = rendered(row, world.now)
+    (link,) = re.findall(r"http://localhost/not-me/\d+/\S+", mail.text)
+    assert link.rpartition("/")[2] in mail.secrets
+    assert f'href="{link}"' in mail.html
+    assert "It works for 14 days" in one_line(mail.html)
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.__name__ not in emails.NOT_ME], ids=lambda case: case.__name__
+)
+def test_no_other_mail_carries_it(world, case):
+    mail = rendered(case(world)[0], world.now)
+    assert "/not-me/" not in mail.text + mail.html
 
 
 def test_the_reminder_carries_the_link_of_the_first_mail(world):

@@ -44,6 +44,9 @@ TABLE = {
     "profile.profile": Audience.OFFICER,
     "profile.seed_deadline": Audience.OFFICER,
     "edit_profile.edit": Audience.OFFICER,
+    "activity.index": Audience.OFFICER,
+    "not_me.not_me": Audience.PUBLIC,
+    "not_me.lock": Audience.PUBLIC,
     "security.index": Audience.OFFICER,
     "security.confirm": Audience.OFFICER,
     "security.authenticator": Audience.OFFICER,
@@ -79,7 +82,15 @@ def rows_written() -> list[int]:
 
 
 def address_of(rule) -> str:
-    values = {"token": "x" * 43, "request_id": "1", "session_id": "1", "filename": "app.css", "name": "x.eml", "page": "1"}
+    values = {
+        "token": "x" * 43,
+        "request_id": "1",
+        "mail_id": "1",
+        "session_id": "1",
+        "filename": "app.css",
+        "name": "x.eml",
+        "page": "1",
+    }
     address = rule.rule
     for argument in rule.arguments:
         address = address.replace(f"<id:{argument}>", values[argument]).replace(f"<path:{argument}>", values[argument])

@@ -42,6 +42,36 @@ def test_a_lost_authenticator_is_reset(run, make):
     assert run("admin", "reset-authenticator", "nobody@tech.gov.sg", "--reason", "lost phone")[0] == 1
 
 
+def test_an_account_is_locked_and_enabled_again(run, make):
+    account = make.account(email="peter@tech.gov.sg")
+    code, said = run("account", "lock", "Peter@tech.gov.sg", "--reason", "reported by phone")
+    assert (code, said) == (0, "Done. Peter@tech.gov.sg is locked and signed out everywhere. See `account enable`.\n")
+    assert db.session.get_one(Account, account.id, populate_existing=True).status is AccountStatus.DISABLED
+    code, said = run("account", "enable", "peter@tech.gov.sg", "--reason", "looked at")
+    assert (code, said) == (0, "Done. peter@tech.gov.sg must log in once within 5 days.\n")
+    assert db.session.get_one(Account, account.id, populate_existing=True).status is AccountStatus.ACTIVE
+
+
+@pytest.mark.parametrize("command", ["lock", "enable"])
+@pytest.mark.parametrize(
+    ("email", "reason", "said"),
+    [
+        ("nobody@tech.gov.sg", "why", "Nobody with the address nobody@tech.gov.sg has"),
+        ("pending@tech.gov.sg", "why", "Nobody with the address pending@tech.gov.sg has"),
+        ("peter@tech.gov.sg", " ", "Give a reason."),
+        ("rubbish", "why", "Error: "),
+    ],
+)
+def test_what_cannot_be_locked_or_enabled_is_said(run, make, command, email, reason, said):
+    status = AccountStatus.ACTIVE if command == "lock" else AccountStatus.DISABLED
+    account = make.account(status, "peter@tech.gov.sg")
+    make.account(AccountStatus.PENDING, "pending@tech.gov.sg")
+    code, printed = run("account", command, email, "--reason", reason)
+    assert code == 1
+    assert said in printed
+    assert db.session.get_one(Account, account.id, populate_existing=True).status is status
+
+
 def test_prepare_migrates_and_sees_to_a_first_admin(run):
     code, said = run("prepare")
     assert code == 0, said

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from webapp.models import Account, Device, Invitation, LogInAttempt
 
+NOT_ME = ("sign_in_code", "new_sign_in", "authenticator_changed", "recovery_codes_changed", "profile_changed")
+"""Rule 6.4: the kinds that carry "This wasn't me", since only the holder should do what they tell of."""
+
 MailRow = dict[str, Any]
 """The columns of a `webapp.models.Mail`, for `webapp.services.outbox.post`."""
 
@@ -124,14 +127,15 @@ def profile_changed(account: Account, changed: Sequence[str], now: datetime) -> 
     return _row("profile_changed", f"{account.id}:{now.isoformat()}", account, now, changed=list(changed))
 
 
-def account_locked(account: Account, now: datetime) -> MailRow:
-    """Rule 6.4: its holder locked the account by "This wasn't me"; what happens next."""
-    return _row("account_locked", f"{account.id}:{now.isoformat()}", account, now)
+def account_locked(account: Account, cause: str, now: datetime) -> MailRow:
+    """Rule 6.4: the account is locked; ``cause`` is "holder", by "This wasn't me", or "operator"."""
+    return _row("account_locked", f"{account.id}:{now.isoformat()}", account, now, cause=cause)
 
 
-def account_enabled(account: Account, now: datetime) -> MailRow:
-    """Rule 3.10: an admin has enabled the account again."""
-    return _row("account_enabled", f"{account.id}:{now.isoformat()}", account, now)
+def account_enabled(account: Account, deadline: datetime, now: datetime) -> MailRow:
+    """Rule 3.10: the account was enabled again; until ``deadline`` its holder has to sign in once."""
+    event = f"{account.id}:{now.isoformat()}"
+    return _row("account_enabled", event, account, now, deadline=deadline.isoformat())
 
 
 def sign_in_code(account: Account, attempt: LogInAttempt, now: datetime) -> MailRow:

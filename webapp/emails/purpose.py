@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 _TO_THE_TERMINATED = (TERMINATED, "terminated_for_inactivity")
 
+_WHILE_ACCOUNT_IS = {
+    "disabled": AccountStatus.DISABLED,
+    "account_locked": AccountStatus.DISABLED,
+    "account_enabled": AccountStatus.ACTIVE,
+}
 _WHILE_SEED_IS = {SEED_EXPIRED: SeedStatus.EXPIRED, "seed_withdrawn": SeedStatus.WITHDRAWN}
 _WHILE_DEVICE_IS = {
     "device_onboarded": DeviceStatus.ONBOARDED,
@@ -36,8 +41,8 @@ def has_ended(letter: Letter, now: datetime) -> bool:
         return status is not AccountStatus.TERMINATED or mail.kind not in _TO_THE_TERMINATED
     if status is AccountStatus.REJECTED or mail.kind == "request_rejected":
         return status is not AccountStatus.REJECTED or mail.kind != "request_rejected"
-    if mail.kind == "disabled":
-        return status is not AccountStatus.DISABLED
+    if mail.kind in _WHILE_ACCOUNT_IS:
+        return status is not _WHILE_ACCOUNT_IS[mail.kind]
     if mail.kind == "inactivity_reminder":
         return account.idle_since is None or account.idle_since > mail.created_at
     if mail.kind in _WHILE_SEED_IS:

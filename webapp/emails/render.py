@@ -23,10 +23,12 @@ from webapp.domain.tokens import (
     RECEIPT,
     derive_code,
     invitation_purpose,
+    not_me_token,
     recover_token,
 )
+from webapp.emails import NOT_ME
 from webapp.extensions import db
-from webapp.links import invitation_link, public_link, receipt_link
+from webapp.links import invitation_link, not_me_link, public_link, receipt_link
 from webapp.models import Account, Device, Invitation, LogInAttempt, Mail, Request
 
 if TYPE_CHECKING:
@@ -198,6 +200,10 @@ def _context(letter: Letter, keys: Sequence[str], now: datetime) -> tuple[dict[s
         context |= {"code": code, "deadline": letter.attempt.expires_at}
     if letter.device is not None:
         context["device"] = letter.device
+    if mail.kind in NOT_ME and account is not None and account.status is AccountStatus.ACTIVE:
+        token = not_me_token(keys[0], mail.id, mail.created_at)
+        secrets.append(token)
+        context["not_me_link"] = not_me_link(mail.id, token)
     return context, secrets
 
 

@@ -20,6 +20,8 @@ _NAMES = (
     "profile",
     "security",
     "edit_profile",
+    "activity",
+    "not_me",
     "admin_requests",
     "health",
     "dev_inbox",
