@@ -17,6 +17,7 @@ from tests.factories import Factory
 from webapp import emails
 from webapp.domain.lifecycle import (
     AccountStatus,
+    DeviceStatus,
     InvitationKind,
     InvitationState,
     RequestKind,
@@ -220,7 +221,11 @@ def account_locked(world):
 
 def account_locked_by_the_operator(world):
     account = world.make.account(AccountStatus.DISABLED)
-    return emails.account_locked(account, "operator", world.now), ["We locked the TechPass of", TODAY]
+    return emails.account_locked(account, "operator", world.now), [
+        "We locked the TechPass of",
+        TODAY,
+        "and we tell you more",
+    ]
 
 
 def account_enabled(world):
@@ -242,6 +247,68 @@ def sign_in_code_while_disabled(world):
     account, attempt = world.attempt()
     account.status = AccountStatus.DISABLED
     return emails.sign_in_code(account, attempt, world.now), ["without this code and your authenticator app"]
+
+
+def device_onboarded(world):
+    device = world.make.device(world.make.account(seed_status=SeedStatus.ONBOARDED), DeviceStatus.ONBOARDED)
+    account = db.session.get_one(Account, device.account_id)
+    return emails.device_onboarded(account, device, world.now), [
+        "MacBook Air",
+        "C02XG2JHH3JK",
+        TODAY,
+        "http://localhost/profile/devices",
+    ]
+
+
+def failed_device(world, reason):
+    account = world.make.account(seed_status=SeedStatus.INVITED)
+    return account, world.make.device(account, DeviceStatus.FAILED, reason=reason)
+
+
+def device_failed(world):
+    return emails.device_failed(*failed_device(world, "BitLocker is off"), world.now), [
+        "Reason: BitLocker is off",
+        "Turn on the disk’s encryption",
+        "http://localhost/profile/devices",
+        "https://go.gov.sg/techpass-sr",
+    ]
+
+
+def device_failed_without_a_reason(world):
+    return emails.device_failed(*failed_device(world, ""), world.now), ["Reason: none was given", "What to do: Restart"]
+
+
+def removed_device(world, seed_status, status=AccountStatus.ACTIVE):
+    account = world.make.account(status, seed_status=seed_status)
+    return account, world.make.device(account, DeviceStatus.REMOVED)
+
+
+def device_removed(world):
+    account, device = removed_device(world, SeedStatus.INVITED)
+    return emails.device_removed(account, device, "holder", world.now, world.now + timedelta(days=30)), [
+        TODAY,
+        "It was removed from your devices page. Your TechPass is not affected.",
+        f"by {IN_30_DAYS}",
+        "http://localhost/profile/devices",
+        "http://localhost/profile#seed",
+    ]
+
+
+def device_removed_by_time(world):
+    account, device = removed_device(world, SeedStatus.EXPIRED)
+    return emails.device_removed(account, device, "time", world.now), [
+        "was not completed within 14 days",
+        "Your SEED invitation has run out meanwhile",
+        "http://localhost/profile#seed",
+    ]
+
+
+def device_removed_by_the_mdm_system(world):
+    account, device = removed_device(world, SeedStatus.SUSPENDED, AccountStatus.DISABLED)
+    return emails.device_removed(account, device, "mdm", world.now), [
+        "The MDM system told us",
+        "as long as your TechPass is disabled",
+    ]
 
 
 def sign_in_code(world):
@@ -366,6 +433,12 @@ CASES = [
     account_enabled_with_its_device,
     account_enabled_and_invited,
     sign_in_code_while_disabled,
+    device_onboarded,
+    device_failed,
+    device_failed_without_a_reason,
+    device_removed,
+    device_removed_by_time,
+    device_removed_by_the_mdm_system,
     sign_in_code,
     new_sign_in,
     inactivity_reminder,
@@ -486,6 +559,14 @@ def test_what_an_admin_typed_is_text_and_never_markup(world, kind, status, write
     assert NASTY in one_line(mail.html)
 
 
+def test_what_a_device_is_called_and_why_it_failed_is_text_and_never_markup(world):
+    account = world.make.account(seed_status=SeedStatus.INVITED)
+    device = world.make.device(account, DeviceStatus.FAILED, name=NASTY, reason=NASTY)
+    mail = rendered(emails.device_failed(account, device, world.now), world.now)
+    assert mail.text.count(NASTY) == 2
+    assert "<script" not in mail.html
+
+
 def test_what_a_browser_calls_itself_is_text_and_never_markup(world):
     account, attempt = world.attempt()
     mail = rendered(emails.new_sign_in(account, attempt, world.now, NASTY), world.now)
@@ -503,6 +584,7 @@ OTHER = Policy(
     inactive_terminate_days=188,
     enabled_sign_in_days=9,
     seed_invitation_days=43,
+    device_pending_days=17,
     login_code_minutes=12,
 )
 
@@ -511,6 +593,7 @@ OTHER = Policy(
     ("case", "numbers"),
     [
         (request_rejected, [44]),
+        (device_removed_by_time, [17]),
         (techpass_onboarding, [47]),
         (onboarding_reminder, [41, 47]),
         (seed_onboarding, [43]),

@@ -115,6 +115,26 @@ class DeviceStatus(StrEnum):
     REMOVED = "removed"
 
 
+DEVICE_TRANSITIONS: dict[DeviceStatus, frozenset[DeviceStatus]] = {
+    DeviceStatus.TRIGGERED: frozenset(
+        {DeviceStatus.SOFTWARE_INSTALLED, DeviceStatus.ONBOARDED, DeviceStatus.FAILED, DeviceStatus.REMOVED}
+    ),
+    DeviceStatus.SOFTWARE_INSTALLED: frozenset({DeviceStatus.ONBOARDED, DeviceStatus.FAILED, DeviceStatus.REMOVED}),
+    # Tried again by its holder, or good news from the MDM system after all.
+    DeviceStatus.FAILED: frozenset(
+        {DeviceStatus.TRIGGERED, DeviceStatus.SOFTWARE_INSTALLED, DeviceStatus.ONBOARDED, DeviceStatus.REMOVED}
+    ),
+    DeviceStatus.ONBOARDED: frozenset({DeviceStatus.REMOVED}),
+    DeviceStatus.REMOVED: frozenset(),
+}
+
+
+def check_device_transition(old: DeviceStatus, new: DeviceStatus) -> None:
+    """Raises `ForbiddenTransition` unless a device may go from ``old`` to ``new``."""
+    if new not in DEVICE_TRANSITIONS[old]:
+        raise ForbiddenTransition(f"a device cannot go from {old} to {new}")
+
+
 class OperatingSystem(StrEnum):
     MACOS = "macos"
     WINDOWS = "windows"

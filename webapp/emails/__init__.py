@@ -97,9 +97,15 @@ def device_failed(account: Account, device: Device, now: datetime) -> MailRow:
     return _row("device_failed", f"{device.id}:{now.isoformat()}", account, now, device_id=device.id)
 
 
-def device_removed(account: Account, device: Device, cause: str, now: datetime) -> MailRow:
-    """Rule 4.6: the device is in SEED no more; ``cause`` is "holder", "time" or "mdm"."""
-    return _row("device_removed", device.id, account, now, device_id=device.id, cause=cause)
+def device_removed(
+    account: Account, device: Device, cause: str, now: datetime, deadline: datetime | None = None
+) -> MailRow:
+    """Rule 4.6: the device is in SEED no more; ``cause`` is "holder", "time" or "mdm".
+
+    ``deadline``, by when another can be registered; None where that does not follow from it.
+    """
+    until: dict[str, Any] = {"deadline": deadline.isoformat()} if deadline else {}
+    return _row("device_removed", device.id, account, now, device_id=device.id, cause=cause, **until)
 
 
 def seed_rejected(account: Account, request_id: int, now: datetime) -> MailRow:

@@ -17,6 +17,7 @@ from sqlalchemy.orm import joinedload
 
 from webapp.calendars import CalendarFile, deadline_file
 from webapp.domain.deadlines import is_expired
+from webapp.domain.devices import advice
 from webapp.domain.lifecycle import AccountStatus, InvitationKind, InvitationState
 from webapp.domain.tokens import (
     LOG_IN_CODE,
@@ -167,6 +168,7 @@ def _context(letter: Letter, keys: Sequence[str], now: datetime) -> tuple[dict[s
         "sign_up_link": public_link("/sign-up"),
         "log_in_link": public_link("/log-in"),
         "profile_link": public_link("/profile"),
+        "devices_link": public_link("/profile/devices"),
         "service_request_url": settings.service_request_url,
         "happened_at": mail.created_at,
         **_given(mail.context),
@@ -199,7 +201,7 @@ def _context(letter: Letter, keys: Sequence[str], now: datetime) -> tuple[dict[s
         secrets.append(code)
         context |= {"code": code, "deadline": letter.attempt.expires_at}
     if letter.device is not None:
-        context["device"] = letter.device
+        context |= {"device": letter.device, "advice": advice(letter.device.reason)}
     if mail.kind in NOT_ME and account is not None and account.status is AccountStatus.ACTIVE:
         token = not_me_token(keys[0], mail.id, mail.created_at)
         secrets.append(token)

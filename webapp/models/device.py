@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from webapp.domain.lifecycle import DeviceStatus, OperatingSystem
+from webapp.domain.deadlines import is_expired
+from webapp.domain.lifecycle import DeviceStatus, OperatingSystem, check_device_transition
 from webapp.extensions import Model
 from webapp.models.account import Account
 from webapp.models.base import Id, Instant, enum_column, one_of, where
@@ -43,3 +46,12 @@ class Device(Model):
     @property
     def is_under_way(self) -> bool:
         return self.status in (DeviceStatus.TRIGGERED, DeviceStatus.SOFTWARE_INSTALLED)
+
+    def is_live(self, now: datetime) -> bool:
+        """Whether it still counts at ``now``: what is past its time is removed, swept or not (promise 5)."""
+        return self.status is not DeviceStatus.REMOVED and not (self.remove_at and is_expired(self.remove_at, now))
+
+    def move(self, status: DeviceStatus, now: datetime, *, remove_at: datetime | None = None) -> None:
+        """Change the status. Raises `ForbiddenTransition` where the rules do not allow it (rule 4.6)."""
+        check_device_transition(self.status, status)
+        self.status, self.status_at, self.remove_at, self.reason = status, now, remove_at, ""

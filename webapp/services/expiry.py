@@ -17,6 +17,7 @@ from webapp.domain.deadlines import is_expired
 from webapp.domain.lifecycle import (
     ACCOUNT_TRANSITIONS,
     AccountStatus,
+    DeviceStatus,
     InvitationKind,
     InvitationState,
     MailState,
@@ -25,7 +26,7 @@ from webapp.domain.lifecycle import (
     check_account_transition,
 )
 from webapp.extensions import db
-from webapp.models import Account, BrowserSession, Invitation, Mail, Request, SessionKind
+from webapp.models import Account, BrowserSession, Device, Invitation, Mail, Request, SessionKind
 from webapp.models.base import insert_new
 from webapp.services import audit, outbox
 from webapp.services.invitations import live_invitation
@@ -75,7 +76,7 @@ def has_run_out(status: AccountStatus, deadline: datetime | None, now: datetime)
 
 
 def terminate(account: Account, now: datetime) -> None:
-    """End an account, and with it its links, its sessions and what was still to be mailed. No audit row, no commit."""
+    """End an account with its links, devices and sessions, and what was still to be mailed. No audit row, no commit."""
     check_account_transition(account.status, AccountStatus.TERMINATED)
     db.session.flush()
     terminate_each([account.id], now)
@@ -112,6 +113,11 @@ def terminate_each(ids: Sequence[int], now: datetime) -> None:
         update(Request)
         .where(among(Request.account_id, ids), Request.state == RequestState.OPEN)
         .values(state=RequestState.REJECTED, decided_at=now, reason=SEED_CLOSED)
+    )
+    execute(
+        update(Device)
+        .where(among(Device.account_id, ids), Device.status != DeviceStatus.REMOVED)
+        .values(status=DeviceStatus.REMOVED, status_at=now, remove_at=None)
     )
     execute(delete(BrowserSession).where(among(BrowserSession.account_id, ids)))
     _cancel_mails(ids)

@@ -16,6 +16,7 @@ from webapp.models import (
     AuditEvent,
     Authenticator,
     BrowserSession,
+    Device,
     Invitation,
     LogInAttempt,
     Mail,
@@ -81,13 +82,13 @@ def _forget(ids: Sequence[int], now: datetime) -> None:
             receipt_nonce=None,
             receipt_hash=None,
             recovery_nonce=None,
-        )
             first_name=None,
             last_name=None,
             mobile=None,
             department=None,
+        )
     )
-    for table in (BrowserSession, Mail, Authenticator, RecoveryCode, LogInAttempt):
+    for table in (BrowserSession, Mail, Device, Authenticator, RecoveryCode, LogInAttempt):
         execute(delete(table).where(among(table.account_id, ids)))
     # The hash stays, so that an old link can still say that it has ended (rule 3.7); the token cannot be made again.
     execute(update(Invitation).where(among(Invitation.account_id, ids)).values(nonce=""))

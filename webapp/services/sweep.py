@@ -12,7 +12,7 @@ from sqlalchemy import Select, select
 from webapp.domain.deadlines import InactivityStep
 from webapp.extensions import db
 from webapp.models import Account, AuditEvent
-from webapp.services import audit, expiry, inactivity, purge, reminders
+from webapp.services import audit, devices, expiry, inactivity, purge, reminders
 from webapp.services.sets import count_up_to
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ def _parts(now: datetime, policy: Policy) -> list[_Part]:
         # Not held: who is terminated here has had the notice, which `expire` wrote.
         _Part("termination", lambda: {"terminated": expiry.terminate_notified(now)}),
         _Part("expiry", expire, expiry.overdue_accounts(now)),
+        _Part("devices", lambda: {"devices_removed": devices.remove_overdue(now, policy)}),
         # After expiry, so that nobody is reminded of what has just ended.
         _Part("reminders", lambda: {"reminded": reminders.remind(now)}),
         _Part("inactivity", look_after, inactivity.ending(now, policy)),
@@ -119,6 +120,7 @@ def plan(now: datetime, policy: Policy) -> Iterator[Planned]:
         ("terminated", expiry.notified()),
         ("expired", expiry.overdue_accounts(now)),
         ("seed_expired", expiry.overdue_seed(now)),
+        ("devices_removed", devices.overdue(now).with_only_columns(Account.email)),
         ("reminded", reminders.due(now).with_only_columns(Account.email)),
     ):
         for row in db.session.execute(query.execution_options(yield_per=1000)):
