@@ -73,7 +73,7 @@ def reset_authenticator(email: str, reason: str) -> None:
 def lock_account(email: str, reason: str) -> None:
     """Lock the active account of EMAIL until it is enabled: signed out everywhere, SEED suspended, holder mailed."""
     try:
-        accounts.lock(accounts.by_address(email), reason, SYSTEM, clock.now())
+        accounts.lock(accounts.by_address(email), reason, SYSTEM, clock.now(), current_app.config["POLICY"])
     except (AddressError, ReasonMissing) as error:
         raise click.ClickException(str(error) or "Give a reason.") from error
     except NotFound as error:

@@ -183,11 +183,12 @@ def test_nothing_is_sent_again_to_who_waits_for_no_activation(app, make, now, po
 @pytest.mark.parametrize(("beside", "sent"), [(timedelta(0), True), (SECOND, False)])
 def test_nothing_is_sent_again_past_the_deadline(app, make, now, policy, beside, sent):
     invitation, _ = make.invitation()
+    at = invitation.expires_at + beside
     if sent:
-        invitations.resend(invitation.account_id, InvitationKind.TECHPASS, VISITOR, invitation.expires_at + beside, policy)
+        invitations.resend(invitation.account_id, InvitationKind.TECHPASS, VISITOR, at, policy)
     else:
         with pytest.raises(LinkEnded):
-            invitations.resend(invitation.account_id, InvitationKind.TECHPASS, VISITOR, invitation.expires_at + beside, policy)
+            invitations.resend(invitation.account_id, InvitationKind.TECHPASS, VISITOR, at, policy)
     assert count(Mail) == int(sent)
 
 

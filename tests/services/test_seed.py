@@ -19,7 +19,7 @@ from webapp.domain.lifecycle import (
 )
 from webapp.extensions import db
 from webapp.models import Account, Agency, AuditEvent, Invitation, Mail, Request
-from webapp.services import audit, requests, seed
+from webapp.services import audit, requests, seed, seed_card
 from webapp.services.errors import AlreadyDecided, DeviceFirst, NotEligible, NotFound, TechPassFirst
 
 DAYS_30 = timedelta(days=30)
@@ -43,16 +43,16 @@ def actions() -> list[str]:
     return list(db.session.scalars(select(AuditEvent.action).order_by(AuditEvent.id)))
 
 
-def card(account: Account, now) -> seed.SeedCard:
+def card(account: Account, now) -> seed_card.SeedCard:
     found = db.session.get_one(Account, account.id, populate_existing=True)
     found.agency = db.session.get_one(Agency, found.agency_id)
-    return seed.card(found, now)
+    return seed_card.card(found, now)
 
 
 @pytest.mark.parametrize("before", [S.NOT_REQUIRED, S.REJECTED, S.EXPIRED, S.WITHDRAWN, S.INELIGIBLE], ids=str)
 def test_it_is_asked_for_from_the_profile(app, make, now, before):
     account = make.account(seed_status=before)
-    assert seed.request(account.id, by(account), now) is True
+    assert seed.request(account.id, by(account), now, make.policy) is True
     assert account_of(account).seed_status is S.REQUESTED
     request = db.session.scalars(select(Request)).one()
     assert (request.kind, request.state, request.requested_at) == (RequestKind.SEED, RequestState.OPEN, now)
@@ -65,7 +65,7 @@ def test_it_is_asked_for_from_the_profile(app, make, now, before):
 @pytest.mark.parametrize("before", [S.REQUESTED, S.ONBOARDED, S.SUSPENDED], ids=str)
 def test_what_is_asked_for_or_held_is_not_asked_for_again(app, make, now, before):
     account = make.account(seed_status=before)
-    assert seed.request(account.id, by(account), now) is False
+    assert seed.request(account.id, by(account), now, make.policy) is False
     assert account_of(account).seed_status is before
     assert db.session.scalar(select(func.count()).select_from(Request)) == 0
     assert actions() == []
@@ -74,8 +74,8 @@ def test_what_is_asked_for_or_held_is_not_asked_for_again(app, make, now, before
 def test_an_invitation_is_asked_for_again_from_the_second_after_its_end_on(app, make, now):
     account = make.account(seed_status=S.INVITED)
     link, _ = make.invitation(account, InvitationKind.SEED)
-    assert seed.request(account.id, by(account), now + DAYS_30) is False
-    assert seed.request(account.id, by(account), now + DAYS_30 + SECOND) is True
+    assert seed.request(account.id, by(account), now + DAYS_30, make.policy) is False
+    assert seed.request(account.id, by(account), now + DAYS_30 + SECOND, make.policy) is True
     assert account_of(account).seed_status is S.REQUESTED
     assert db.session.get_one(Invitation, link.id, populate_existing=True).state is InvitationState.EXPIRED
     assert actions() == ["seed.expired", "seed.requested"]
@@ -84,7 +84,7 @@ def test_an_invitation_is_asked_for_again_from_the_second_after_its_end_on(app, 
 def test_an_agency_that_does_not_take_part_is_refused(app, make, now):
     account = make.account(email="teacher@schools.gov.sg", seed_status=S.INELIGIBLE)
     with pytest.raises(NotEligible):
-        seed.request(account.id, by(account), now)
+        seed.request(account.id, by(account), now, make.policy)
     assert account_of(account).seed_status is S.INELIGIBLE
     assert db.session.scalar(select(func.count()).select_from(Request)) == 0
 
@@ -95,15 +95,15 @@ def test_an_agency_that_left_seed_is_refused_too(app, make, now):
     db.session.commit()
     assert card(account, now).status is S.INELIGIBLE
     with pytest.raises(NotEligible):
-        seed.request(account.id, by(account), now)
+        seed.request(account.id, by(account), now, make.policy)
 
 
 @pytest.mark.parametrize("status", [s for s in AccountStatus if s is not AccountStatus.ACTIVE], ids=str)
 def test_only_an_active_person_asks_or_gives_up(app, make, now, status):
     account = make.account(status, seed_status=S.NOT_REQUIRED)
     for ask in (
-        lambda: seed.request(account.id, by(account), now),
-        lambda: seed.withdraw(account.id, by(account), now),
+        lambda: seed.request(account.id, by(account), now, make.policy),
+        lambda: seed.withdraw(account.id, by(account), now, make.policy),
     ):
         with pytest.raises(NotFound):
             ask()
@@ -116,7 +116,7 @@ def test_pressed_in_many_tabs_at_once_it_makes_one_request(app, make, now):
 
     def press(_number: int) -> bool:
         with app.app_context():
-            return seed.request(account.id, actor, now)
+            return seed.request(account.id, actor, now, make.policy)
 
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(press, range(16)))
@@ -129,7 +129,7 @@ def test_where_the_agency_approves_at_once_it_is_approved(app, make, now, policy
     account = make.account()
     db.session.get_one(Agency, account.agency_id).approves_automatically = True
     db.session.commit()
-    seed.request(account.id, by(account), now)
+    seed.request(account.id, by(account), now, make.policy)
     assert requests.approve_automatically(now, policy) == 1
     assert account_of(account).seed_status is S.INVITED
     assert kinds() == ["seed_onboarding"]
@@ -139,7 +139,7 @@ def test_the_whole_way_round(app, make, now, policy):
     admin = by(make.admin())
     account = make.account()
     for number in (1, 2):
-        seed.request(account.id, by(account), now)
+        seed.request(account.id, by(account), now, make.policy)
         request = db.session.scalars(select(Request).where(Request.state == RequestState.OPEN)).one()
         requests.approve(request.id, admin, now, policy)
         assert card(account, now).status is S.INVITED
@@ -153,20 +153,20 @@ def test_the_whole_way_round(app, make, now, policy):
 def test_a_request_can_be_rejected_and_made_again(app, make, now, policy):
     account = make.account()
     admin = by(make.admin())
-    seed.request(account.id, by(account), now)
+    seed.request(account.id, by(account), now, make.policy)
     request = db.session.scalars(select(Request)).one()
     requests.reject(request.id, "Not needed for your work.", admin, now, policy)
     assert card(account, now).status is S.REJECTED
     assert card(account, now).reason == "Not needed for your work."
-    assert seed.request(account.id, by(account), now) is True
+    assert seed.request(account.id, by(account), now, make.policy) is True
     assert card(account, now).status is S.REQUESTED
 
 
 def test_a_request_is_taken_back(app, make, now, policy):
     account = make.account()
     admin = by(make.admin())
-    seed.request(account.id, by(account), now)
-    assert seed.withdraw(account.id, by(account), now + SECOND) is True
+    seed.request(account.id, by(account), now, make.policy)
+    assert seed.withdraw(account.id, by(account), now + SECOND, make.policy) is True
     request = db.session.scalars(select(Request).execution_options(populate_existing=True)).one()
     assert (request.state, request.decided_at) == (RequestState.WITHDRAWN, now + SECOND)
     assert account_of(account).seed_status is S.WITHDRAWN
@@ -180,9 +180,9 @@ def test_a_request_is_taken_back(app, make, now, policy):
 def test_an_invitation_is_given_up_with_its_link_and_its_mail(app, make, now, policy):
     account = make.account()
     admin = by(make.admin())
-    seed.request(account.id, by(account), now)
+    seed.request(account.id, by(account), now, make.policy)
     requests.approve(db.session.scalars(select(Request.id)).one(), admin, now, policy)
-    assert seed.withdraw(account.id, by(account), now) is True
+    assert seed.withdraw(account.id, by(account), now, make.policy) is True
     assert db.session.scalars(select(Invitation.state)).one() is InvitationState.WITHDRAWN
     states = dict(db.session.execute(select(Mail.kind, Mail.state)).all())
     assert states == {"seed_onboarding": "cancelled", "seed_withdrawn": "queued"}
@@ -193,7 +193,7 @@ def test_an_invitation_is_given_up_with_its_link_and_its_mail(app, make, now, po
 )
 def test_what_is_neither_asked_for_nor_held_is_not_given_up(app, make, now, before):
     account = make.account(seed_status=before)
-    assert seed.withdraw(account.id, by(account), now) is False
+    assert seed.withdraw(account.id, by(account), now, make.policy) is False
     assert account_of(account).seed_status is before
     assert (actions(), kinds()) == ([], [])
 
@@ -203,7 +203,7 @@ def test_with_a_device_it_is_not_given_up(app, make, now, status):
     account = make.account(seed_status=S.ONBOARDED if status is DeviceStatus.ONBOARDED else S.INVITED)
     make.device(account, status)
     with pytest.raises(DeviceFirst):
-        seed.withdraw(account.id, by(account), now)
+        seed.withdraw(account.id, by(account), now, make.policy)
     assert (actions(), kinds()) == ([], [])
 
 
@@ -223,7 +223,7 @@ def test_approval_and_giving_up_at_once_do_one_of_the_two(app, make, now, policy
     for _ in range(5):
         account = make.account()
         actor = by(account)
-        seed.request(account.id, actor, now)
+        seed.request(account.id, actor, now, make.policy)
         number = db.session.scalars(select(Request.id).where(Request.state == RequestState.OPEN)).one()
 
         def approve(number=number) -> None:
@@ -232,7 +232,7 @@ def test_approval_and_giving_up_at_once_do_one_of_the_two(app, make, now, policy
 
         def withdraw(account_id=account.id, actor=actor) -> None:
             with app.app_context():
-                seed.withdraw(account_id, actor, now)
+                seed.withdraw(account_id, actor, now, make.policy)
 
         db.session.rollback()  # On SQLite a reader, too, holds the file.
         with ThreadPoolExecutor(2) as pool:
@@ -247,7 +247,7 @@ def test_approval_and_giving_up_at_once_do_one_of_the_two(app, make, now, policy
 def test_nobody_disabled_is_approved(app, make, now, policy):
     account = make.account()
     admin = by(make.admin())
-    seed.request(account.id, by(account), now)
+    seed.request(account.id, by(account), now, make.policy)
     account.status = AccountStatus.DISABLED
     db.session.commit()
     with pytest.raises(TechPassFirst):

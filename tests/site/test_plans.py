@@ -220,7 +220,8 @@ def test_what_is_found_by_a_hash(plans, people, now, policy):
 
 def test_sending_an_invitation_again(plans, people, now, policy):
     by = audit.By.visitor("203.0.113.7")
-    holds(plans(lambda: invitations.resend(people["pending"], InvitationKind.TECHPASS, by, now, policy)), "pk_account", "invitation_")
+    techpass = InvitationKind.TECHPASS
+    holds(plans(lambda: invitations.resend(people["pending"], techpass, by, now, policy)), "pk_account", "invitation_")
 
 
 def test_the_last_answer_of_onboarding(plans, people, make, now, policy):

@@ -13,7 +13,7 @@ from webapp.domain.deadlines import idle_since_on_enabling, inactivity
 from webapp.domain.lifecycle import LIVE, AccountStatus, DeviceStatus, InvitationKind, SeedStatus
 from webapp.extensions import db
 from webapp.models import Account
-from webapp.services import audit, log_in, outbox, seed
+from webapp.services import audit, log_in, outbox, seed, seed_card
 from webapp.services.errors import NotFound, ReasonMissing
 from webapp.services.inactivity import disable_each
 from webapp.services.invitations import invite
@@ -51,11 +51,12 @@ def hold(account_id: int) -> Account:
     return account
 
 
-def lock_held(account: Account, cause: str, by: audit.By, now: datetime, **detail: Any) -> None:
+def lock_held(account: Account, cause: str, by: audit.By, now: datetime, policy: Policy, **detail: Any) -> None:
     """Lock an active account whose row the caller holds: disabled, signed out, SEED suspended, under investigation.
 
     That holds for the last active admin too: see decision 0008. Mailed to the holder. No commit.
     """
+    seed.settle(account, now, policy)
     disable_each([account], now, reason="locked")
     db.session.execute(update(Account).where(Account.id == account.id).values(under_investigation=True, changed_at=now))
     log_in.end_attempts(account.id, now)
@@ -63,7 +64,7 @@ def lock_held(account: Account, cause: str, by: audit.By, now: datetime, **detai
     audit.record("account.locked", account.id, by, now, **detail)
 
 
-def lock(account_id: int, reason: str, by: audit.By, now: datetime) -> None:
+def lock(account_id: int, reason: str, by: audit.By, now: datetime, policy: Policy) -> None:
     """Lock an active account (rule 6.4). ``reason`` goes on record for good, so it must name nobody.
 
     Raises `NotFound` for any other account, or `ReasonMissing`.
@@ -73,7 +74,7 @@ def lock(account_id: int, reason: str, by: audit.By, now: datetime) -> None:
     if account.status is not AccountStatus.ACTIVE:
         db.session.rollback()
         raise NotFound
-    lock_held(account, "operator", by, now, reason=reason)
+    lock_held(account, "operator", by, now, policy, reason=reason)
     db.session.commit()
 
 
@@ -88,6 +89,7 @@ def enable(account_id: int, reason: str, by: audit.By, now: datetime, policy: Po
     if account.status is not AccountStatus.DISABLED:
         db.session.rollback()
         raise NotFound
+    seed.settle(account, now, policy)
     account.move(AccountStatus.ACTIVE, now)
     account.under_investigation = False
     account.disabled_at = None
@@ -104,7 +106,7 @@ def enable(account_id: int, reason: str, by: audit.By, now: datetime, policy: Po
 
 def _resume_seed(account: Account, now: datetime, policy: Policy) -> None:
     """SEED as it was: onboarded with its device, or invited. Who has no device is invited anew."""
-    devices = seed.card(account, now).devices
+    devices = seed_card.card(account, now).devices
     if any(device.status is DeviceStatus.ONBOARDED for device in devices):
         account.move_seed(SeedStatus.ONBOARDED, now)
         return

@@ -64,7 +64,7 @@ def lock(mail_id: int, token: str, by: audit.By, now: datetime, policy: Policy) 
     except LinkEnded:
         db.session.rollback()
         raise
-    lock_held(account, "holder", by, now, mail=mail.kind)
+    lock_held(account, "holder", by, now, policy, mail=mail.kind)
     number = account.id
     db.session.commit()
     log.warning("an account was locked by its holder: somebody should look at it", account=number)

@@ -1,4 +1,4 @@
-"""SEED's own life: how it stands, asked for from the profile, given up (rules 4.1 to 4.5).
+"""SEED's own life: asked for from the profile, given up, and run out (rules 4.1 to 4.5).
 
 Each change locks the account's row first, so that a button pressed twice, in two tabs, or while a sweep or an admin is
 at it, does one thing.
@@ -6,18 +6,15 @@ at it, does one thing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import joinedload
 
 from webapp import emails, queue
-from webapp.domain.deadlines import is_expired
 from webapp.domain.lifecycle import (
     SEED_TRANSITIONS,
     AccountStatus,
-    DeviceStatus,
     InvitationKind,
     InvitationState,
     RequestKind,
@@ -25,93 +22,42 @@ from webapp.domain.lifecycle import (
     SeedStatus,
 )
 from webapp.extensions import db
-from webapp.models import Account, Device, Invitation, Request
-from webapp.services import audit, holidays, outbox
+from webapp.models import Account, Request
+from webapp.services import audit, devices, holidays, outbox
 from webapp.services.errors import DeviceFirst, NotEligible, NotFound
 from webapp.services.invitations import live_invitation
+from webapp.services.seed_card import card
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import date, datetime
+    from datetime import datetime
+
+    from webapp.domain.policy import Policy
 
 _REQUESTABLE = [old for old, following in SEED_TRANSITIONS.items() if SeedStatus.REQUESTED in following]
 
 
-@dataclass(frozen=True, slots=True)
-class SeedCard:
-    """SEED in exactly one state, and what the one next step needs to know."""
+def settle(account: Account, now: datetime, policy: Policy) -> None:
+    """Write down what has run out, as the sweep will, so that a change builds on how things stand (promise 5).
 
-    status: SeedStatus
-    since: datetime
-    due_on: date | None = None
-    """Requested: by the end of which day an admin's decision and the email are promised (rule 4.2)."""
-    valid_until: datetime | None = None
-    """Invited: until when a device can be registered."""
-    reason: str = ""
-    """Rejected: why."""
-    devices: Sequence[Device] = ()
-    """Those that are onboarded, under way or failed."""
-
-
-def card(account: Account, now: datetime) -> SeedCard:
-    """How SEED stands at ``now``, whether or not the sweep has come (promise 5). ``account.agency`` is loaded."""
-    status, since = account.seed_status, account.seed_status_at
-    if status is SeedStatus.REQUESTED:
-        asked = _last_request(account.id)
-        return SeedCard(status, since, due_on=asked.due_on if asked else None)
-    if status is SeedStatus.INVITED:
-        return _invited(account, now)
-    if status in (SeedStatus.ONBOARDED, SeedStatus.SUSPENDED):
-        return SeedCard(status, since, devices=_devices(account.id, now))
-    if not account.agency.seed_eligible:
-        return SeedCard(SeedStatus.INELIGIBLE, since)
-    if status is SeedStatus.INELIGIBLE:
-        return SeedCard(SeedStatus.NOT_REQUIRED, since)
-    if status is SeedStatus.REJECTED:
-        asked = _last_request(account.id)
-        return SeedCard(status, since, reason=asked.reason if asked else "")
-    return SeedCard(status, since)
+    The caller holds the account's row. No commit.
+    """
+    devices.remove_overdue_of(account, now, policy)
+    if account.seed_status is SeedStatus.INVITED and card(account, now).status is SeedStatus.EXPIRED:
+        link = live_invitation(account.id, InvitationKind.SEED)
+        _end_link(account.id, InvitationState.EXPIRED, now)
+        account.move_seed(SeedStatus.EXPIRED, now)
+        audit.record("seed.expired", account.id, audit.SYSTEM, now)
+        if link is not None:
+            outbox.post(emails.seed_expired(account, link, now))
 
 
-def _invited(account: Account, now: datetime) -> SeedCard:
-    since = account.seed_status_at
-    devices = _devices(account.id, now)
-    if devices:
-        # What is under way does not expire: registering it used the link up (rule 4.3).
-        return SeedCard(SeedStatus.INVITED, since, devices=devices)
-    latest = db.session.scalar(
-        select(Invitation)
-        .where(Invitation.account_id == account.id, Invitation.kind == InvitationKind.SEED)
-        .order_by(Invitation.id.desc())
-        .limit(1)
-    )
-    if latest is None or is_expired(latest.expires_at, now):
-        return SeedCard(SeedStatus.EXPIRED, latest.expires_at if latest else since)
-    return SeedCard(SeedStatus.INVITED, since, valid_until=latest.expires_at)
-
-
-def _devices(account_id: int, now: datetime) -> Sequence[Device]:
-    found = db.session.scalars(
-        select(Device).where(Device.account_id == account_id, Device.status != DeviceStatus.REMOVED).order_by(Device.id)
-    )
-    return [device for device in found if device.remove_at is None or not is_expired(device.remove_at, now)]
-
-
-def _last_request(account_id: int) -> Request | None:
-    return db.session.scalar(
-        select(Request)
-        .where(Request.account_id == account_id, Request.kind == RequestKind.SEED)
-        .order_by(Request.id.desc())
-        .limit(1)
-    )
-
-
-def request(account_id: int, by: audit.By, now: datetime) -> bool:
+def request(account_id: int, by: audit.By, now: datetime, policy: Policy) -> bool:
     """**Request for SEED** (rule 4.1); False if it is asked for or held already, and nothing was done.
 
     Raises `NotFound` unless the account is active, or `NotEligible`.
     """
     account = _lock(account_id)
+    settle(account, now, policy)
     stands = card(account, now)
     if stands.status is SeedStatus.INELIGIBLE:
         db.session.rollback()
@@ -119,10 +65,6 @@ def request(account_id: int, by: audit.By, now: datetime) -> bool:
     if stands.status not in _REQUESTABLE:
         db.session.rollback()
         return False
-    if account.seed_status is SeedStatus.INVITED:
-        _end_link(account.id, InvitationState.EXPIRED, now)
-        account.move_seed(SeedStatus.EXPIRED, now)
-        audit.record("seed.expired", account.id, audit.SYSTEM, now)
     account.move_seed(SeedStatus.REQUESTED, now)
     account.changed_at = now
     asked = Request(account_id=account.id, kind=RequestKind.SEED, requested_at=now, due_on=holidays.due_on(now))
@@ -136,12 +78,13 @@ def request(account_id: int, by: audit.By, now: datetime) -> bool:
     return True
 
 
-def withdraw(account_id: int, by: audit.By, now: datetime) -> bool:
+def withdraw(account_id: int, by: audit.By, now: datetime, policy: Policy) -> bool:
     """**I don't need SEED** (rule 4.5); False if it is neither asked for nor held, and nothing was done.
 
     Raises `NotFound` unless the account is active, or `DeviceFirst` while a device is onboarded or under way.
     """
     account = _lock(account_id)
+    settle(account, now, policy)
     stands = card(account, now)
     if stands.devices:
         db.session.rollback()

@@ -15,7 +15,7 @@ from webapp.extensions import csrf
 from webapp.forms.codes import AuthenticatorForm, RecoveryCodeForm
 from webapp.forms.onboarding import AgreementForm, ContinueForm
 from webapp.htmx import go_to
-from webapp.services import agreements, authenticators, seed
+from webapp.services import agreements, authenticators, seed_card
 from webapp.services import onboarding as service
 from webapp.services.errors import AgreementChanged, LinkEnded, NotTheNextStep, WrongCode
 
@@ -126,7 +126,7 @@ def mdm_aup() -> ResponseReturnValue:
 @allow(Audience.OFFICER)
 def done() -> ResponseReturnValue:
     account = access.signed_in.account
-    return render_template("onboarding/done.html", account=account, seed=seed.card(account, clock.now()))
+    return render_template("onboarding/done.html", account=account, seed=seed_card.card(account, clock.now()))
 
 
 def _agreement(step: Step) -> ResponseReturnValue:

@@ -8,7 +8,7 @@ from flask import Blueprint, abort, render_template
 
 from webapp import access, clock
 from webapp.access import Audience, allow
-from webapp.services import seed
+from webapp.services import seed_card
 from webapp.services.calendar import for_seed
 from webapp.services.errors import NotFound
 from webapp.views import downloads
@@ -23,7 +23,7 @@ blueprint = Blueprint("profile", __name__)
 @allow(Audience.OFFICER)
 def profile() -> ResponseReturnValue:
     account = access.signed_in.account
-    return render_template("profile/page.html", account=account, seed=seed.card(account, clock.now()))
+    return render_template("profile/page.html", account=account, seed=seed_card.card(account, clock.now()))
 
 
 @blueprint.get("/profile/seed-deadline.ics")

@@ -12,7 +12,7 @@ from webapp.domain.lifecycle import AccountStatus, InvitationKind, SeedStatus
 from webapp.extensions import limiter
 from webapp.formatting import sg_day
 from webapp.htmx import go_to, wants_fragment
-from webapp.services import invitations
+from webapp.services import invitations, seed_card
 from webapp.services import seed as service
 from webapp.services.errors import DeviceFirst, LinkEnded, NotEligible, NotFound, TooSoon
 from webapp.views.invitations import send_again
@@ -20,7 +20,7 @@ from webapp.views.invitations import send_again
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
-    from webapp.services.seed import SeedCard
+    from webapp.services.seed_card import SeedCard
 
 blueprint = Blueprint("seed", __name__)
 
@@ -63,7 +63,7 @@ def resend(token: str) -> ResponseReturnValue:
 def request_seed() -> ResponseReturnValue:
     """**Request for SEED**: whatever it finds, the card then shows how SEED stands."""
     try:
-        is_new = service.request(access.signed_in.account_id, by(), clock.now())
+        is_new = service.request(access.signed_in.account_id, by(), clock.now(), current_app.config["POLICY"])
     except NotEligible:
         return _card("Nothing was sent: SEED does not apply to your agency’s addresses.", "info")
     return _card("", "success" if is_new else "info", is_new=is_new)
@@ -73,7 +73,7 @@ def request_seed() -> ResponseReturnValue:
 @allow(Audience.OFFICER)
 def ask_withdrawal() -> ResponseReturnValue:
     """Says what giving SEED up means, and asks; without scripts on a page of its own."""
-    seed = service.card(access.signed_in.account, clock.now())
+    seed = seed_card.card(access.signed_in.account, clock.now())
     if not wants_fragment():
         return render_template("seed/withdraw.html", account=access.signed_in.account, seed=seed)
     return render_template("profile/_seed.html", account=access.signed_in.account, seed=seed, asks_withdrawal=True)
@@ -85,7 +85,7 @@ def ask_withdrawal() -> ResponseReturnValue:
 def withdraw() -> ResponseReturnValue:
     """**I don't need SEED**."""
     try:
-        done = service.withdraw(access.signed_in.account_id, by(), clock.now())
+        done = service.withdraw(access.signed_in.account_id, by(), clock.now(), current_app.config["POLICY"])
     except DeviceFirst:
         return _card("Nothing was changed: remove your device first. Then you can give SEED up.", "info")
     if not done:
@@ -116,7 +116,7 @@ def send_seed_again() -> ResponseReturnValue:
 def _card(message: str, kind: str, *, is_new: bool | None = None) -> ResponseReturnValue:
     """The card as it stands now, with what was done: for htmx itself, else the profile with the message above it."""
     account = access.signed_in.account
-    seed = service.card(account, clock.now())
+    seed = seed_card.card(account, clock.now())
     message = message or _how_it_stands(seed, is_new=bool(is_new))
     if wants_fragment():
         return render_template("profile/_seed.html", account=account, seed=seed, message=message, message_kind=kind)
