@@ -274,7 +274,7 @@ def test_an_authenticator_is_replaced_without_a_gap(app, client, person, totp, c
     client.get(AUTHENTICATOR)
     assert landing(client.submit(AUTHENTICATOR, htmx=htmx, code=new.at(now))) == SECURITY
     page = client.get(SECURITY).text
-    assert "Your new authenticator is in force. All other browsers are signed out; this one is not." in page
+    assert "Your new authenticator is in force. All other browsers are signed out. You stay logged in here." in page
     assert app_of(person.id).secret == new.secret
     assert landing(other.get("/profile")).startswith("/log-in")
     assert db.session.scalars(select(Mail.kind)).all() == ["authenticator_changed"]

@@ -7,7 +7,7 @@ from datetime import timedelta
 from threading import Barrier
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from tests.onboarding import Walk
 from webapp.domain.lifecycle import AccountStatus
@@ -75,6 +75,15 @@ def test_it_holds_for_ten_minutes(person, totp, by, now, policy):
     assert not confirming.is_confirmed(session, now + 10 * MINUTE + SECOND, policy)
     with pytest.raises(ConfirmFirst):
         confirming.take(session.id, now + 10 * MINUTE + SECOND, policy)
+
+
+def test_a_code_that_another_tab_gave_meanwhile_counts(person, totp, now, policy):
+    session = opened(person, now, policy)
+    db.session.commit()
+    with db.engine.begin() as another:
+        another.execute(update(BrowserSession).values(confirmed_at=now))
+    assert session.confirmed_at is None, "read before the account was locked"
+    assert confirming.take(session.id, now, policy).confirmed_at == now
 
 
 def test_no_code_is_taken_twice(person, totp, by, now, policy):

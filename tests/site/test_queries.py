@@ -97,6 +97,15 @@ def test_the_receipt_takes_three(client, make, statements):
     assert len(sent) == 3, sent
 
 
+def test_security_takes_four_however_many_browsers_are_signed_in(client, make, statements):
+    account = make.account()
+    make.authenticator(account)
+    for _ in range(9):
+        make.sign_in(client, account)
+    sent = statements(lambda: client.get("/profile/security"))
+    assert len(sent) == 4, sent
+
+
 def test_the_profile_takes_few(client, make, now, statements):
     account = make.account()
     db.session.add(Request(account_id=account.id, kind=RequestKind.TECHPASS, state="approved", requested_at=now))

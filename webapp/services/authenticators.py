@@ -77,6 +77,16 @@ def confirmed_at(account_id: int) -> datetime | None:
     return db.session.scalar(select(Authenticator.confirmed_at).where(Authenticator.account_id == account_id))
 
 
+def stands(account_id: int) -> tuple[datetime | None, bool]:
+    """What `confirmed_at` gives, and whether another one is being set up to replace it."""
+    found = db.session.execute(
+        select(Authenticator.confirmed_at, Authenticator.next_encrypted_key).where(
+            Authenticator.account_id == account_id
+        )
+    ).first()
+    return (found[0], found[1] is not None) if found else (None, False)
+
+
 def is_confirmed(account_id: int) -> bool:
     return confirmed_at(account_id) is not None
 
@@ -132,10 +142,6 @@ def begin_replacement(account_id: int) -> None:
 def next_key(account: Account) -> Key:
     """The key that is to replace the one in force. Raises `NotFound` where no replacement is under way."""
     return _as_shown(_sealed_next_key(account.id), account)
-
-
-def has_next_key(account_id: int) -> bool:
-    return _sealed_next_key(account_id) is not None
 
 
 def forget_next_key(account_id: int) -> None:

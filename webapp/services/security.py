@@ -37,10 +37,11 @@ class Overview:
 
 
 def overview(account: Account, now: datetime, policy: Policy) -> Overview:
+    since, replacing = authenticators.stands(account.id)
     codes_left, codes_made = authenticators.count_recovery_codes(account.id)
     return Overview(
-        authenticator_since=authenticators.confirmed_at(account.id),
-        replacing=authenticators.has_next_key(account.id),
+        authenticator_since=since,
+        replacing=replacing,
         codes_left=codes_left,
         codes_made=codes_made,
         codes_saved=account.recovery_nonce is None,

@@ -10,7 +10,7 @@ from flask import Blueprint, abort, current_app, flash, render_template, request
 from webapp import access, clock, form_errors
 from webapp.access import Audience, allow, by
 from webapp.domain.browsers import describe
-from webapp.extensions import csrf, limiter
+from webapp.extensions import csrf
 from webapp.forms.codes import AuthenticatorForm, RecoveryCodeForm
 from webapp.forms.security import EndSessionsForm
 from webapp.htmx import go_to, wants_fragment
@@ -18,7 +18,7 @@ from webapp.services import authenticators, confirming, sessions
 from webapp.services import security as service
 from webapp.services.errors import ConfirmFirst, NotFound, SessionOver, TooManyTries, WrongCode
 from webapp.views.log_in import WRONG, tell_codes_left
-from webapp.views.onboarding import WRONG_NEW_CODE, WRONG_SAVED_CODE, as_drawn, codes_file
+from webapp.views.onboarding import WRONG_SAVED_CODE, as_drawn, codes_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +35,11 @@ blueprint = Blueprint("security", __name__, url_prefix="/profile/security")
 _CHANGES = ("security.authenticator", "security.recovery_codes")
 """The pages that ask who one is to be confirmed, and the only ones that confirming leads on to (L8)."""
 
+_WRONG_NEW_CODE = (
+    "This code is not right. Enter the one that the app shows now for the new entry, not for the old one. If it keeps "
+    "failing, set the phone’s clock to automatic"
+)
+
 
 @blueprint.get("")
 @allow(Audience.OFFICER)
@@ -46,7 +51,6 @@ def index() -> ResponseReturnValue:
 @blueprint.route("/confirm", methods=["GET", "POST"])
 @allow(Audience.OFFICER)
 @csrf.exempt  # Each form here checks its own token, and says beside the button when it is stale.
-@limiter.limit("600 per hour")
 def confirm() -> ResponseReturnValue:
     """``next`` is the change to go on to; ``by=recovery-code`` asks for such a one in place of the app's."""
     pages = {url_for(endpoint): endpoint for endpoint in _CHANGES}
@@ -102,7 +106,6 @@ def _confirmed_for(page: str) -> Callable[[View], View]:
 @blueprint.route("/authenticator", methods=["GET", "POST"])
 @allow(Audience.OFFICER)
 @csrf.exempt
-@limiter.limit("600 per hour")
 @_confirmed_for("security.authenticator")
 def authenticator() -> ResponseReturnValue:
     """A new authenticator: what it means, and once it is begun, the key and the field for its first code."""
@@ -112,13 +115,16 @@ def authenticator() -> ResponseReturnValue:
         try:
             service.replace_authenticator(access.signed_in.id, form.code.data or "", by(), clock.now(), _policy())
         except WrongCode:
-            form.code.errors = [WRONG_NEW_CODE]
+            form.code.errors = [_WRONG_NEW_CODE]
         except NotFound:
             # Pressed twice, or cancelled in another window: the page says what is in force, and since when.
             flash("No new authenticator is being set up. The one below is in force.", "info")
             return go_to(url_for("security.index"))
         else:
-            flash("Your new authenticator is in force. All other browsers are signed out; this one is not.", "success")
+            flash(
+                "Your new authenticator is in force. All other browsers are signed out. You stay logged in here.",
+                "success",
+            )
             return go_to(url_for("security.index"))
     if form.errors:
         form_errors.carry(form)
@@ -150,7 +156,6 @@ def cancel_authenticator() -> ResponseReturnValue:
 @blueprint.route("/recovery-codes", methods=["GET", "POST"])
 @allow(Audience.OFFICER)
 @csrf.exempt
-@limiter.limit("600 per hour")
 @_confirmed_for("security.recovery_codes")
 def recovery_codes() -> ResponseReturnValue:
     """New recovery codes: what they mean, and once they are made, the codes until one is typed back."""
