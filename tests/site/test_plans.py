@@ -20,6 +20,8 @@ from webapp.domain.onboarding import Document, Step
 from webapp.extensions import db
 from webapp.models import SessionKind
 from webapp.services import (
+    accounts,
+    activity,
     agreements,
     audit,
     authenticators,
@@ -216,6 +218,19 @@ def test_what_is_found_by_a_hash(plans, people, now, policy):
     holds(plans(lambda: sessions.find_session(people["sid"], now, policy)), "uq_session_token_hash")
     holds(plans(lambda: receipts.receipt(people["receipt"], now)), "uq_account_receipt_hash", "request_account_id")
     holds(plans(lambda: sessions.end_session(people["sid"])), "uq_session_token_hash")
+
+
+def test_what_happened_to_one_account(plans, people):
+    for before in (None, 10**9):
+        holds(plans(lambda before=before: activity.happened(people["active"], before)), "ix_audit_event_account_id")
+
+
+def test_locking_and_enabling_one_account(plans, people, now, policy):
+    by, active = audit.SYSTEM, people["active"]
+    plan = plans(lambda: accounts.lock(active, "why", by, now, policy))
+    holds(plan, "pk_account", "ix_session_account_id", "ix_log_in_attempt_account_id")
+    holds(plans(lambda: accounts.enable(active, "why", by, now, policy)), "pk_account", "ix_mail_account")
+    holds(plans(lambda: accounts.by_address("officer2@tech.gov.sg")), "uq_account_live_email")
 
 
 def test_sending_an_invitation_again(plans, people, now, policy):

@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, select
 
 from tests.onboarding import Walk
+from webapp import emails
 from webapp.access import SESSION_TOKEN
 from webapp.domain.lifecycle import RequestKind
 from webapp.domain.onboarding import Step
+from webapp.domain.tokens import not_me_token
 from webapp.extensions import db
-from webapp.models import Account, Request
-from webapp.services import agencies
+from webapp.models import Account, Mail, Request
+from webapp.services import agencies, audit, outbox
+from webapp.services.keys import secret_key
 
 
 @pytest.fixture
@@ -112,3 +115,29 @@ def test_the_profile_takes_few(client, make, now, statements):
     make.sign_in(client, account)
     sent = statements(lambda: client.get("/profile"))
     assert len(sent) <= 3, sent
+
+
+@pytest.mark.parametrize("rows", [1, 29])
+def test_my_activity_takes_two_however_much_happened(client, make, statements, now, rows):
+    account = make.account()
+    for _ in range(rows):
+        audit.record("account.activated", account.id, audit.SYSTEM, now)
+    make.sign_in(client, account)
+    sent = statements(lambda: client.get("/profile/activity"))
+    assert len(sent) == 2, sent
+
+
+def test_editing_the_profile_takes_five(client, make, statements):
+    make.sign_in(client, make.account())
+    assert len(statements(lambda: client.get("/profile/edit"))) == 1
+    sent = statements(lambda: client.submit("/profile/edit", first_name="Wei Ling"))
+    assert len(sent) == 5, sent
+
+
+def test_opening_this_was_not_me_takes_two(client, make, statements, now):
+    outbox.post(emails.profile_changed(make.account(), ["mobile"], now))
+    db.session.commit()
+    mail = db.session.scalars(select(Mail)).one()
+    address = f"/not-me/{mail.id}/{not_me_token(secret_key(), mail.id, mail.created_at)}"
+    sent = statements(lambda: client.get(address))
+    assert len(sent) == 2, sent
