@@ -28,7 +28,7 @@ def check_file(answer, name, summary, deadline):
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}"'
     assert answer.headers["Cache-Control"] == "no-store"
     (event,) = Calendar.from_ical(answer.data).subcomponents
-    assert (event["summary"], event["dtstart"].dt) == (summary, deadline)
+    assert (event["summary"], event.decoded("dtstart")) == (summary, deadline)
 
 
 @pytest.fixture

@@ -174,10 +174,10 @@ CARRYING = {
     "techpass_onboarding": (InvitationKind.TECHPASS, emails.techpass_onboarding),
     "onboarding_reminder": (
         InvitationKind.TECHPASS,
-        lambda *given: emails.onboarding_reminder(*given[:2], 23, given[2]),
+        lambda account, link, now: emails.onboarding_reminder(account, link, 23, now),
     ),
     "seed_onboarding": (InvitationKind.SEED, emails.seed_onboarding),
-    "seed_reminder": (InvitationKind.SEED, lambda *given: emails.seed_reminder(*given[:2], 7, given[2])),
+    "seed_reminder": (InvitationKind.SEED, lambda account, link, now: emails.seed_reminder(account, link, 7, now)),
 }
 
 
