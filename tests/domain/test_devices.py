@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webapp.domain.devices import NotADeviceId, advice, device_id
+from webapp.domain.devices import NotADeviceId, advice, read_device_id
 from webapp.domain.lifecycle import (
     DEVICE_TRANSITIONS,
     DeviceStatus,
@@ -47,7 +47,7 @@ ID = "8e2b3c44-5d6f-4a7b-8c9d-0e1f2a3b4c5d"
     ],
 )
 def test_an_id_is_found_in_what_people_paste(text):
-    assert device_id(text) == ID
+    assert read_device_id(text) == ID
 
 
 @pytest.mark.parametrize(
@@ -72,18 +72,18 @@ def test_an_id_is_found_in_what_people_paste(text):
 )
 def test_what_is_no_id_is_told_what_one_looks_like(text):
     with pytest.raises(NotADeviceId, match=r"like 8e2b3c44-5d6f-4a7b-8c9d-0e1f2a3b4c5d\Z"):
-        device_id(text)
+        read_device_id(text)
 
 
 def test_more_than_one_id_is_refused():
     with pytest.raises(NotADeviceId, match="more than one"):
-        device_id(f"{ID}, {ID.replace('8', '9')}")
+        read_device_id(f"{ID}, {ID.replace('8', '9')}")
 
 
 @pytest.mark.parametrize("digit", ["0", "f", "F"])
 def test_an_id_that_stands_for_none_is_refused(digit):
     with pytest.raises(NotADeviceId, match="no device"):
-        device_id("-".join(digit * length for length in (8, 4, 4, 4, 12)))
+        read_device_id("-".join(digit * length for length in (8, 4, 4, 4, 12)))
 
 
 @given(st.uuids(), st.sampled_from(["{}", "{{{}}}", '"{}"', "Device ID: {}", " {} "]), st.booleans())
@@ -91,13 +91,13 @@ def test_any_guid_is_understood(guid, frame, upper):
     if len(set(guid.hex)) == 1:
         return
     text = frame.format(guid)
-    assert device_id(text.upper() if upper else text) == str(guid)
+    assert read_device_id(text.upper() if upper else text) == str(guid)
 
 
 @given(st.text(max_size=200))
 def test_whatever_is_typed_gets_an_id_or_a_message(text):
     try:
-        found = device_id(text)
+        found = read_device_id(text)
     except NotADeviceId:
         return
     assert len(found) == 36

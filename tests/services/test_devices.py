@@ -63,7 +63,7 @@ def details(action: str) -> list[dict[str, object]]:
 
 def links(account: Account) -> list[tuple[InvitationState, object]]:
     query = select(Invitation.state, Invitation.expires_at).where(Invitation.account_id == account.id)
-    return [tuple(row) for row in db.session.execute(query.order_by(Invitation.id))]
+    return [(row.state, row.expires_at) for row in db.session.execute(query.order_by(Invitation.id))]
 
 
 def count(table=Device) -> int:
@@ -271,9 +271,11 @@ def run_at_once(app, jobs: list[Callable[[], object]]) -> list[object]:
 def test_of_fifty_people_at_once_one_gets_the_id(app, invited, now, policy):
     people = [invited() for _ in range(50)]
     numbers = [(account.id, by(account)) for account in people]
-    found = run_at_once(
-        app, [lambda n=number, b=actor: devices.register(n, MAC, b, now, policy) for number, actor in numbers]
-    )
+
+    def job(number: int, actor: audit.By) -> Callable[[], object]:
+        return lambda: devices.register(number, MAC, actor, now, policy)
+
+    found = run_at_once(app, [job(number, actor) for number, actor in numbers])
     assert sum(isinstance(each, Device) for each in found) == 1
     assert sum(isinstance(each, DeviceTaken) for each in found) == 49
     assert count() == 1

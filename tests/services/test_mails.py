@@ -266,7 +266,8 @@ def failed_device(world, reason):
 
 
 def device_failed(world):
-    return emails.device_failed(*failed_device(world, "BitLocker is off"), world.now), [
+    account, device = failed_device(world, "BitLocker is off")
+    return emails.device_failed(account, device, world.now), [
         "Reason: BitLocker is off",
         "Turn on the disk’s encryption",
         "http://localhost/profile/devices",
@@ -275,7 +276,8 @@ def device_failed(world):
 
 
 def device_failed_without_a_reason(world):
-    return emails.device_failed(*failed_device(world, ""), world.now), ["Reason: none was given", "What to do: Restart"]
+    account, device = failed_device(world, "")
+    return emails.device_failed(account, device, world.now), ["Reason: none was given", "What to do: Restart"]
 
 
 def removed_device(world, seed_status, status=AccountStatus.ACTIVE):

@@ -12,7 +12,7 @@ from werkzeug.test import EnvironBuilder
 
 from tests.onboarding import Walk
 from webapp.access import SESSION_TOKEN, Audience, audience_of
-from webapp.domain.lifecycle import InvitationKind
+from webapp.domain.lifecycle import DeviceStatus, InvitationKind, SeedStatus
 from webapp.domain.onboarding import Step
 from webapp.extensions import db
 from webapp.models import (
@@ -21,6 +21,7 @@ from webapp.models import (
     AuditEvent,
     Authenticator,
     BrowserSession,
+    Device,
     Invitation,
     LogInAttempt,
     Mail,
@@ -36,6 +37,7 @@ TABLES = (
     AuditEvent,
     Authenticator,
     BrowserSession,
+    Device,
     Invitation,
     LogInAttempt,
     Mail,
@@ -53,6 +55,10 @@ FIELDS = (
     "code",
     "version",
     "reason",
+    "name",
+    "operating_system",
+    "serial_number",
+    "intune_device_id",
     "next",
     "scope",
     "csrf_token",
@@ -143,6 +149,13 @@ ADDRESSES = [
     "/admin/requests/\u0661",
     "/admin/requests/%00",
     f"/admin/requests/{10**20}/reject",
+    f"/profile/devices/{10**20}",
+    f"/profile/devices/{2**63}/retry",
+    "/profile/devices/0/remove",
+    "/profile/devices/%00",
+    "/profile/devices/1?shown=%ff",
+    "/api/mdm/devices/%00",
+    "/api/mdm/devices/" + "x" * 5000,
     f"/profile/security/sessions/{10**20}/end",
     f"/profile/security/sessions/{2**63 - 1}/end",
     "/profile/security/sessions/%00/end",
@@ -205,14 +218,18 @@ def forms(app, make) -> list[tuple[FlaskClient, str]]:
     walk.to(Step.AUTHENTICATOR)
     with browsers[Audience.ONBOARDING].session_transaction() as cookie:
         cookie[SESSION_TOKEN] = walk.sid
-    make.sign_in(browsers[Audience.OFFICER], make.account())
+    officer = make.account(seed_status=SeedStatus.INVITED)
+    make.invitation(officer, InvitationKind.SEED)
+    device = make.device(officer, DeviceStatus.FAILED)
+    make.sign_in(browsers[Audience.OFFICER], officer)
     make.sign_in(browsers[Audience.ADMIN], make.admin())
     found = []
     for rule in app.url_map.iter_rules():
         audience = audience_of(app, rule.endpoint)
         if "POST" in (rule.methods or ()) and audience is not None:
             address = rule.rule.replace("<id:request_id>", str(waiting.id)).replace("<id:session_id>", "1")
-            address = address.replace("<id:mail_id>", "1")
+            address = address.replace("<id:mail_id>", "1").replace("<id:device_id>", str(device.id))
+            address = address.replace("<intune_device_id>", device.intune_device_id)
             address = address.replace("<token>", tokens.get(rule.endpoint.partition(".")[0], "x" * 43))
             found.append((browsers[audience], address))
     assert len(found) > 15

@@ -20,7 +20,7 @@ class NotADeviceId(ValueError):
     """The text holds no Intune Device ID; the message says what one looks like."""
 
 
-def device_id(text: str) -> str:
+def read_device_id(text: str) -> str:
     """The one Intune Device ID in ``text``, in lower case, 8-4-4-4-12.
 
     It is found in what people paste: in braces or quotes, after a label, in any case, with spaces around. Raises
