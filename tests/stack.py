@@ -128,6 +128,21 @@ class Stack:
             raise RuntimeError(f"flask {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
         return done.stdout
 
+    def mdm(self, seconds: float = 60) -> str:
+        """Have the stand-in for the MDM system move each device under way by one step; what it said of each."""
+        done = subprocess.run(
+            [sys.executable, "-m", "webapp.dev.mdm_simulator", "--once"],
+            cwd=self._cwd,
+            env=self.settings,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"the MDM simulator failed:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
 
 @contextlib.contextmanager
 def stack(
@@ -141,7 +156,7 @@ def stack(
 ) -> Iterator[Stack]:
     """A running portal, migrated. What is not given is embedded: SQLite, the queue server, the mail catcher.
 
-    ``parts`` may leave out worker or cron; ``mail`` is a host and port; ``env`` adds settings.
+    ``parts`` may leave out worker or cron, and may add mdm; ``mail`` is a host and port; ``env`` adds settings.
     """
     environ = dict(env or {})
     if database_url:

@@ -61,9 +61,9 @@ def socket_path(data_dir: Path) -> Path:
     return folder / "queue.sock"
 
 
-def secret_key(data_dir: Path) -> str:
-    """The portal's own secret, made at the first start."""
-    path = data_dir / "secret-key"
+def kept_secret(data_dir: Path, name: str) -> str:
+    """A secret of the portal's own, made at the first start."""
+    path = data_dir / name
     if not path.exists():
         write_private(path, secrets.token_urlsafe(48))
     return path.read_text().strip()
@@ -83,7 +83,9 @@ def development_settings(data_dir: Path, port: int, environ: Mapping[str, str] =
     """What the portal's processes need beside ``environ``; what that sets already is left alone."""
     chosen = {"APP_ENV": "development"}
     if not environ.get("SECRET_KEY"):
-        chosen["SECRET_KEY"] = secret_key(data_dir)
+        chosen["SECRET_KEY"] = kept_secret(data_dir, "secret-key")
+    if not environ.get("MDM_WEBHOOK_SECRET"):
+        chosen["MDM_WEBHOOK_SECRET"] = kept_secret(data_dir, "mdm-webhook-secret")
     if not environ.get("PUBLIC_BASE_URL"):
         chosen["PUBLIC_BASE_URL"] = f"http://localhost:{port}"
     if not environ.get("DATABASE_URL"):

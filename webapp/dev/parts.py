@@ -156,6 +156,12 @@ def job_part(name: str) -> Part:
     return Part(name, [sys.executable, "-m", f"jobs.{name}"])
 
 
+def mdm_part(port: int) -> Part:
+    """The stand-in for the MDM system, which reports to the portal at its loopback address."""
+    extra = {"MDM_PORTAL_URL": f"http://127.0.0.1:{port}"}
+    return Part("mdm", [sys.executable, "-m", "webapp.dev.mdm_simulator"], extra=extra)
+
+
 def flask_part(*arguments: str) -> Part:
     """One of the operator's commands, run once."""
     return Part(arguments[0], [sys.executable, "-m", "flask", "--app", "wsgi", *arguments], once=True)

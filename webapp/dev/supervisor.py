@@ -35,6 +35,7 @@ from webapp.dev.parts import (
     flask_part,
     job_part,
     mail_part,
+    mdm_part,
     queue_part,
     web_part,
 )
@@ -64,7 +65,7 @@ class Supervisor:
         self.data_dir = data_dir
         self.port = port
         self.demo = demo
-        self.wanted = parts or ("web", "worker", "cron")
+        self.wanted = parts or ("web", "worker", "cron", "mdm")
         self.parts: list[Part] = []
         self.ready = False
         self.stop_requests = 0
@@ -129,6 +130,8 @@ class Supervisor:
         for name in ("worker", "cron"):
             if name in self.wanted:
                 self._add(job_part(name))
+        if "mdm" in self.wanted:
+            self._add(mdm_part(self.port))
         self.ready = True
         self._greet(said.decode(errors="replace"))
 
@@ -317,7 +320,8 @@ class Supervisor:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m webapp.dev.supervisor", description=__doc__)
     parser.add_argument("--demo", action="store_true", help="fill the portal with sample data first")
-    parser.add_argument("--parts", default="web,worker,cron", help="of web,worker,cron: those to run (web always does)")
+    parts = "web,worker,cron,mdm"
+    parser.add_argument("--parts", default=parts, help=f"of {parts}: those to run (web always does)")
     options = parser.parse_args()
     try:
         port = int(os.environ.get("PORT") or 8000)
