@@ -423,6 +423,8 @@ def test_signing_this_browser_out_ends_on_the_start_page(client, person, totp, h
     number = db.session.scalar(select(BrowserSession.id))
     assert landing(client.submit(f"{SECURITY}/sessions/{number}/end", htmx=htmx)) == "/"
     assert "You are logged out." in client.get("/").text
+    with client.session_transaction() as cookie:
+        assert SESSION_TOKEN not in cookie
     assert client.get("/profile").status_code == 303
 
 
