@@ -32,6 +32,7 @@ def test_from_an_expired_seed_mail_to_an_onboarded_device_and_back(world, admin,
 
     # The email expires, and the officer is told; the link says so too.
     world.stack.advance(timedelta(days=30, seconds=5))
+    world.stack.flask("sweep")
     assert "Nothing that" in world.mail(email, "SEED onboarding email has expired").text
     log_in(world, officer, email, totp)
     officer.goto(old_link)
