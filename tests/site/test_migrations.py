@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from tests.conftest import settings_for
 from tests.factories import Factory
 from webapp import create_app
+from webapp.domain.lifecycle import InvitationState, RequestState
 from webapp.extensions import db
 from webapp.models import Account, AuditEvent, BrowserSession, Invitation, Request
 from webapp.services import audit
@@ -83,7 +84,7 @@ def test_what_is_in_the_tables_survives_down_and_up(blank, now):
     make = Factory(now, blank.config["POLICY"])
     request = make.request()
     link, _ = make.invitation(make.account())
-    request.state = link.state = "withdrawn"
+    request.state, link.state = RequestState.WITHDRAWN, InvitationState.WITHDRAWN
     db.session.add(
         BrowserSession(
             token_hash="x",
