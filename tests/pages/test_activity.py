@@ -8,7 +8,6 @@ from html import unescape
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from tests.onboarding import Walk
 from webapp.domain.lifecycle import RequestKind
@@ -18,6 +17,11 @@ from webapp.services import activity, audit
 from webapp.services.sets import record_each
 
 SERVICES = Path(__file__).parents[2] / "webapp/services"
+
+
+def earlier(page):
+    """Where the link to the page before that leads, "" on the last one."""
+    return "".join(re.findall(r'href="(/profile/activity\?before=\d+)"', page.text))
 
 
 def entries(page):
@@ -52,12 +56,17 @@ def test_each_thing_says_what_who_and_when_newest_first(client, make, me, now):
     audit.record("seed.expired", me.id, audit.SYSTEM, now)
     audit.record("account.enabled", me.id, audit.SYSTEM, now, reason="Peter said so")
     audit.record("invitation.resent", me.id, audit.By.person(other, "192.0.2.88"), now, kind="seed")
+    audit.record("log_in.succeeded", me.id, audit.By.visitor("192.0.2.99"), now, method="authenticator")
     audit.record("device.renamed", me.id, audit.SYSTEM, now, source="mdm")
     audit.record("techpass.approved", other.id, audit.By.person(me, "192.0.2.1"), now)
     db.session.commit()
     page = client.get("/profile/activity")
     assert entries(page) == [
         ("Something was changed that we have no words for yet", "The device management system"),
+        (
+            "Logged in, with a code of your authenticator",
+            "Somebody without logging in, from the sign-up page or a link",
+        ),
         ("The SEED invitation sent again", "Another public officer"),
         ("TechPass enabled again", "Who operates the portal"),
         ("The SEED invitation expired", "The portal"),
@@ -68,24 +77,23 @@ def test_each_thing_says_what_who_and_when_newest_first(client, make, me, now):
         ("TechPass and SEED asked for", "Somebody without logging in, from the sign-up page or a link"),
     ]
     assert "Tuesday, 24 November 2026, 10:01 Singapore time" in page.text
-    for words in ("boss@", "other@", "192.0.2.66", "192.0.2.77", "192.0.2.88", "Peter said so"):
+    for words in ("boss@", "other@", "192.0.2.66", "192.0.2.77", "192.0.2.88", "192.0.2.99", "Peter said so"):
         assert words not in page.text
 
 
 @pytest.mark.parametrize("count", [30, 31, 65])
 def test_it_comes_a_page_at_a_time(client, make, me, now, count):
+    other = make.account().id
     for number in range(count):
         audit.record("sessions.ended", me.id, audit.SYSTEM, now, count=number + 2)
-        audit.record("seed.expired", make.count, audit.SYSTEM, now)
+        audit.record("seed.expired", other, audit.SYSTEM, now)
     db.session.commit()
-    db.session.execute(text("SELECT 1"))
     seen, address = [], "/profile/activity"
     while address:
         page = client.get(address)
-        assert len(entries(page)) <= 30
-        seen += [int(re.match(r"\d+", what).group()) for what, _ in entries(page) if "signed out" in what]
-        following = re.search(r'href="(/profile/activity\?before=\d+)"', page.text)
-        address = following.group(1) if following else None
+        assert len(entries(page)) == min(30, count - len(seen))
+        seen += [int(what.split()[0]) for what, _ in entries(page)]
+        address = earlier(page)
     assert seen == list(range(count + 1, 1, -1))
     assert "Back to the newest" in client.get("/profile/activity?before=1").text
     assert "Nothing happened before that" in client.get("/profile/activity?before=1").text
@@ -109,8 +117,7 @@ def test_what_is_in_the_record_is_text_and_never_markup(client, me, now):
     while address:
         page = client.get(address)
         assert "<script>alert" not in page.text
-        following = re.search(r'href="(/profile/activity\?before=\d+)"', page.text)
-        address = following.group(1) if following else None
+        address = earlier(page)
 
 
 def test_every_action_of_the_record_has_words():

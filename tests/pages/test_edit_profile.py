@@ -206,6 +206,8 @@ def test_pressed_in_many_tabs_at_once_it_is_one_change(app, make, now):
 
     def save(_):
         with app.app_context():
+            db.session.connection()  # Opened before, so that all begin at once.
+            db.session.rollback()
             barrier.wait()
             return edit_profile.change(number, {"first_name": "Wei Ling"}, by, now)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -75,3 +76,16 @@ def test_invited_without_a_live_link_is_expired_too(client, make):
     make.sign_in(client, account)
     assert "No device was onboarded" in client.get("/profile").text
     db.session.rollback()
+
+
+OWN_PAGES = {"Profile": "", "Devices": "/devices", "Edit": "/edit", "Activity": "/activity", "Security": "/security"}
+
+
+@pytest.mark.parametrize("name", OWN_PAGES)
+def test_each_page_of_the_profile_leads_to_the_others_and_says_where_one_is(client, make, name):
+    make.sign_in(client, make.account())
+    page = client.get(f"/profile{OWN_PAGES[name]}").text
+    local = page[page.index('<nav aria-label="Your profile"') :].partition("</nav>")[0]
+    found = re.findall(r'<a href="/profile([^"]*)"([^>]*)>(\w+)</a>', local)
+    assert {label: address for address, _, label in found} == OWN_PAGES
+    assert [label for _, marked, label in found if 'aria-current="page"' in marked] == [name]
