@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import func, select
 
 from webapp.dev import demo
+from webapp.domain.lifecycle import DeviceStatus
 from webapp.extensions import db
-from webapp.models import Account, AuditEvent, Authenticator, Invitation, Mail, Request, UnknownAgency
+from webapp.models import Account, AuditEvent, Authenticator, Device, Invitation, Mail, Request, UnknownAgency
 from webapp.services import admins
 
 
@@ -30,7 +31,8 @@ def test_the_sample_data_show_every_state_once_and_only_once(app, now, policy):
     assert {"requested", "pending", "active", "rejected", "terminated", "deleted"} <= set(statuses)
     assert statuses["requested"] >= 12
     assert statuses["active"] >= 20
-    assert {"requested", "invited", "expired", "rejected", "not_required", "ineligible"} <= set(
+    assert set(counted(Device.status)) == set(DeviceStatus)
+    assert {"requested", "invited", "onboarded", "expired", "rejected", "not_required", "ineligible"} <= set(
         counted(Account.seed_status)
     )
     assert counted(Request.kind, Request.state == "open")["seed"] >= 8

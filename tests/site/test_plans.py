@@ -15,10 +15,11 @@ import pytest
 from sqlalchemy import event, text
 
 from tests.onboarding import Walk
-from webapp.domain.lifecycle import AccountStatus, InvitationKind, SeedStatus
+from webapp.domain.lifecycle import AccountStatus, DeviceStatus, InvitationKind, SeedStatus
+from webapp.domain.mdm import Report
 from webapp.domain.onboarding import Document, Step
 from webapp.extensions import db
-from webapp.models import SessionKind
+from webapp.models import Account, SessionKind
 from webapp.services import (
     accounts,
     activity,
@@ -26,6 +27,7 @@ from webapp.services import (
     audit,
     authenticators,
     delivery,
+    devices,
     expiry,
     failed_mails,
     health,
@@ -165,6 +167,14 @@ CROWD = [
     SELECT 'address' || id, false, created_at
     FROM account WHERE email LIKE 'crowd%'
     """,
+    """
+    INSERT INTO device (account_id, name, operating_system, serial_number, intune_device_id, status, registered_at,
+        status_at, reported_at, reason, remove_at)
+    SELECT id, 'Mac', 'macos', 'C02', 'device' || id,
+        (ARRAY['onboarded', 'onboarded', 'removed', 'triggered'])[1 + id % 4], created_at, created_at, created_at, '',
+        CASE WHEN id % 4 = 3 THEN created_at + interval '14 days' END
+    FROM account WHERE email LIKE 'crowd%' AND status = 'active'
+    """,
     "ANALYZE",
 ]
 
@@ -290,9 +300,20 @@ def test_forgetting_a_person(plans, people, now):
     )
 
 
+def test_devices(plans, people, make, now, policy):
+    account = db.session.get_one(Account, people["active"])
+    device = make.device(account)
+    report = Report(device.intune_device_id, DeviceStatus.FAILED, now)
+    plan = plans(lambda: db.session.scalars(devices.overdue(now + 15 * DAY).limit(devices.BATCH)).all())
+    holds(plan, "ix_device_removal")
+    holds(plans(lambda: devices.apply(report, now, policy)), "uq_device_live", "pk_account", "pk_device")
+    holds(plans(lambda: devices._live(people["active"])), "ix_device_account_id")
+    holds(plans(lambda: devices._settle(people["active"], "x", now, policy)), "ix_device_removal")
+
+
 def test_terminating_a_person(plans, people, now):
     plan = plans(lambda: expiry.terminate_each([people["pending"]], now))
-    holds(plan, "pk_account", "ix_session_account_id", "ix_mail_account")
+    holds(plan, "pk_account", "ix_session_account_id", "ix_mail_account", "ix_device_account_id")
 
 
 def test_claiming_the_mails_that_are_due(plans, people, now):

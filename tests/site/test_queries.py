@@ -13,7 +13,7 @@ from sqlalchemy import event, select
 from tests.onboarding import Walk
 from webapp import emails
 from webapp.access import SESSION_TOKEN
-from webapp.domain.lifecycle import RequestKind
+from webapp.domain.lifecycle import DeviceStatus, RequestKind, SeedStatus
 from webapp.domain.onboarding import Step
 from webapp.domain.tokens import not_me_token
 from webapp.extensions import db
@@ -115,6 +115,23 @@ def test_the_profile_takes_few(client, make, now, statements):
     make.sign_in(client, account)
     sent = statements(lambda: client.get("/profile"))
     assert len(sent) <= 3, sent
+
+
+@pytest.mark.parametrize("status", [DeviceStatus.TRIGGERED, DeviceStatus.ONBOARDED])
+def test_a_row_of_a_device_that_asks_for_itself_takes_two(client, make, statements, status):
+    account = make.account(seed_status=SeedStatus.INVITED)
+    device = make.device(account, status)
+    make.sign_in(client, account)
+    sent = statements(lambda: client.htmx("GET", f"/profile/devices/{device.id}?shown=triggered"))
+    assert len(sent) == 2, sent
+
+
+def test_the_devices_take_three(client, make, statements):
+    account = make.account(seed_status=SeedStatus.INVITED)
+    make.device(account)
+    make.sign_in(client, account)
+    sent = statements(lambda: client.get("/profile/devices"))
+    assert len(sent) == 3, sent
 
 
 @pytest.mark.parametrize("rows", [1, 29])

@@ -22,7 +22,16 @@ from sqlalchemy import event, func, select
 
 from webapp import clock
 from webapp.domain.business_days import SINGAPORE
-from webapp.domain.lifecycle import InvitationKind, MailState, RequestKind, RequestState, Role
+from webapp.domain.lifecycle import (
+    DeviceStatus,
+    InvitationKind,
+    MailState,
+    OperatingSystem,
+    RequestKind,
+    RequestState,
+    Role,
+)
+from webapp.domain.mdm import Report
 from webapp.domain.onboarding import AGREEMENT_STEPS, Step
 from webapp.domain.policy import Policy
 from webapp.domain.tokens import LOG_IN_CODE, derive_code, invitation_purpose, recover_token
@@ -34,6 +43,7 @@ from webapp.services import (
     agreements,
     audit,
     authenticators,
+    devices,
     invitations,
     keys,
     log_in,
@@ -44,6 +54,7 @@ from webapp.services import (
     sign_up,
     sweep,
 )
+from webapp.services.devices import NewDevice
 from webapp.services.errors import SignUpRefused
 
 DAYS = 42
@@ -120,6 +131,44 @@ SEED_WAITS = {"aisha_binte_omar@tech.gov.sg", "pang_su_yin@iras.gov.sg", "ahmad_
 SEED_REJECTED = {
     "sharifah_aminah@hdb.gov.sg": "Your team works on GSIB laptops only. Ask again once you have an internet device.",
     "nadia_yusof@moh.gov.sg": "The device named in your project’s list is enrolled by the vendor.",
+}
+DEVICES = {
+    # Days ago; then hours later, as the MDM system reported. What it does not know begins with 0000: the stand-in of
+    # `./run` leaves it alone, so that it can be looked at.
+    "Alvin_TAN@tech.gov.sg": (
+        38.0,
+        NewDevice("Alvin’s ThinkPad", OperatingSystem.WINDOWS, "PF3A9K7L", "00005a1e-7c3d-4f6b-9a20-5d1c8e4b7f30"),
+        [],  # Never heard of, and removed after 14 days.
+    ),
+    "rachel_lim@tech.gov.sg": (
+        37.5,
+        NewDevice("MacBook Pro 14", OperatingSystem.MACOS, "C02ZN4PLMD6R", "3f8c2a7d-91be-4d05-8a6c-1e7b40d9f3a2"),
+        [(0.8, DeviceStatus.SOFTWARE_INSTALLED, ""), (1.5, DeviceStatus.ONBOARDED, "")],
+    ),
+    "haslinda_osman@moe.gov.sg": (
+        36.5,
+        NewDevice("Surface Laptop", OperatingSystem.WINDOWS, "010233704157", "b27e6d19-4c8a-4e37-bf51-90a3c7d2e684"),
+        [
+            (0.6, DeviceStatus.FAILED, "Device is not compliant: the disk is not encrypted with BitLocker."),
+            (20.0, DeviceStatus.SOFTWARE_INSTALLED, ""),
+            (20.9, DeviceStatus.ONBOARDED, ""),
+        ],
+    ),
+    "zulkifli_rahman@lta.gov.sg": (
+        6.2,
+        NewDevice("MacBook Air", OperatingSystem.MACOS, "FVFGK3C1Q6L7", "00007b94-2e1f-4a83-8d6e-3c5f9b0a1d72"),
+        [(1.1, DeviceStatus.FAILED, "Software installation error occurred while onboarding.")],
+    ),
+    "ibrahim_salleh@ura.gov.sg": (
+        3.1,
+        NewDevice("Dell Latitude", OperatingSystem.WINDOWS, "7XK2QY3", "0000e85c-6f02-4b19-a3d7-8b4e1c6f2a95"),
+        [],
+    ),
+    "lakshmi_devi@mof.gov.sg": (
+        1.4,
+        NewDevice("Work MacBook", OperatingSystem.MACOS, "C02DV8XHP3XY", "00002d47-8a5b-4c91-b6f0-7e3d9c1a4b58"),
+        [(0.7, DeviceStatus.SOFTWARE_INSTALLED, "")],
+    ),
 }
 REJECTED = {
     "loh_cheng_soon@nea.gov.sg": (False, 33.0, "This is a shared mailbox. Sign up with your own address."),
@@ -222,6 +271,12 @@ class Story:
         self._add(self._office_hours(0.7), partial(self._sign_up, SIGNED_UP_AGAIN, True))
         for number, email in enumerate(INSISTENT):
             self._add(self._office_hours(1.3 - 0.4 * number), partial(self._sign_up, email, False))
+        for email, (days, device, reports) in DEVICES.items():
+            registered = self._office_hours(days)
+            self._add(registered, partial(self._register, email, device))
+            for hours, status, reason in reports:
+                told = partial(self._report, device.intune_device_id, status, reason)
+                self._add(registered + timedelta(hours=hours), told)
         for email in ASKED_AGAIN:
             self._add(self._office_hours(3.3), partial(self._resend, email))
         for email in BROKEN_OFF:
@@ -281,7 +336,15 @@ class Story:
 
     def _resend(self, email: str, at: datetime) -> None:
         account = _account(email)
-        invitations.resend(account.id, audit.By.visitor(self._peer()), at, self.policy)
+        invitations.resend(account.id, InvitationKind.TECHPASS, audit.By.visitor(self._peer()), at, self.policy)
+
+    def _register(self, email: str, device: NewDevice, at: datetime) -> None:
+        account = _account(email)
+        devices.register(account.id, device, audit.By.person(account, self._peer()), at, self.policy)
+
+    def _report(self, intune_device_id: str, status: DeviceStatus, reason: str, at: datetime) -> None:
+        devices.apply(Report(intune_device_id, status, at, reason), at, self.policy)
+        db.session.commit()
 
     def _sweep(self, at: datetime) -> None:
         sweep.sweep(at, self.policy, confirmed=True)
