@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from webapp.domain.lifecycle import (
     AccountStatus,
@@ -622,6 +622,20 @@ def test_two_sweeps_at_once_remove_each_once(app, make, now, policy, monkeypatch
     devices.remove_overdue(later, policy)
     assert db.session.scalar(select(func.count()).select_from(Device).where(Device.status != D.REMOVED)) == 0
     assert kinds() == ["device_removed"] * 20
+
+
+@pytest.mark.parametrize("app", ["postgresql"], indirect=True)
+def test_a_sweep_passes_over_what_somebody_else_holds(app, make, now, policy):
+    held, free = (make.device(make.account(seed_status=S.INVITED)) for _ in range(2))
+    held_account = held.account_id
+    later = now + 14 * DAY + SECOND
+    with db.engine.connect() as other:
+        other.execute(select(Account.id).where(Account.id == held_account).with_for_update())
+        db.session.execute(text("SET LOCAL lock_timeout = '5s'"))  # Waiting for it would end in an error.
+        assert devices.remove_overdue(later, policy) == 1
+        other.rollback()
+    assert [fresh(device).status for device in (held, free)] == [D.TRIGGERED, D.REMOVED]
+    assert devices.remove_overdue(later, policy) == 1
 
 
 def test_what_is_registered_neither_expires_nor_reminds(holder, now, policy):
