@@ -15,6 +15,7 @@ from webapp.htmx import go_to, wants_fragment
 from webapp.limiter import peer_address
 from webapp.models import BrowserSession, SessionKind
 from webapp.services.audit import By
+from webapp.services.errors import SessionOver
 from webapp.services.sessions import find_session
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def init_app(app: Flask) -> None:
     allow(Audience.PUBLIC)(app.view_functions["static"])
     app.before_request(_guard)
     app.context_processor(lambda: {"signed_in": signed_in})
+    app.register_error_handler(SessionOver, _session_over)
 
 
 def _load() -> BrowserSession | None:
@@ -128,6 +130,13 @@ def _guard() -> ResponseReturnValue | None:
             return None
         case _:
             abort(404)
+
+
+def _session_over(_error: SessionOver) -> ResponseReturnValue:
+    """Signed out, locked or disabled between the guard and the change: as if the guard had seen it (H4)."""
+    forget()
+    flash("You were signed out meanwhile, and nothing was changed. Log in again.", "info")
+    return go_to(url_for("log_in.log_in", next=_page()))
 
 
 def _page() -> str | None:

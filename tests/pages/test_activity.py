@@ -88,7 +88,8 @@ def test_it_comes_a_page_at_a_time(client, make, me, now, count):
         audit.record("sessions.ended", me.id, audit.SYSTEM, now, count=number + 2)
         audit.record("seed.expired", other, audit.SYSTEM, now)
     db.session.commit()
-    seen, address = [], "/profile/activity"
+    seen: list[int] = []
+    address = "/profile/activity"
     while address:
         page = client.get(address)
         assert len(entries(page)) == min(30, count - len(seen))

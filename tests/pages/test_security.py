@@ -470,5 +470,5 @@ def test_a_browser_signed_out_in_the_middle_of_a_change_is_led_to_log_in(
     answer = client.submit(address, code="123456")
     monkeypatch.undo()
     assert landing(answer) == "/log-in"
-    assert "signed out from another browser" in client.get("/log-in").text
+    assert "You were signed out meanwhile" in client.get("/log-in").text
     assert [*written()[:2], *written()[3:]] == [*before[:2], *before[3:]]

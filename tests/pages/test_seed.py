@@ -11,6 +11,7 @@ from tests.onboarding import Walk, landing
 from webapp.domain.lifecycle import AccountStatus, DeviceStatus, InvitationKind, SeedStatus
 from webapp.extensions import db
 from webapp.models import Account, AuditEvent, BrowserSession, Invitation, Mail, Request
+from webapp.services import seed as service
 
 STYLES = pytest.mark.parametrize("htmx", [False, True], ids=["page", "htmx"])
 
@@ -284,3 +285,22 @@ def test_the_card_with_a_device_tells_how_far_it_is(client, make):
         page = client.get("/profile").text
         assert says in page
         assert "I don’t need SEED" not in page
+
+
+@STYLES
+@pytest.mark.parametrize("action", ["seed-request", "seed-withdrawal"])
+def test_locked_between_the_guard_and_the_change_they_are_led_to_log_in(client, make, monkeypatch, htmx, action):
+    account = make.account(seed_status=SeedStatus.NOT_REQUIRED)
+    make.sign_in(client, account)
+    client.get("/profile")
+    lock = service._lock
+
+    def locked_first(account_id):
+        db.session.get_one(Account, account_id).status = AccountStatus.DISABLED
+        db.session.commit()
+        return lock(account_id)
+
+    monkeypatch.setattr(service, "_lock", locked_first)
+    assert landing(client.submit(f"/profile/{action}", htmx=htmx)).startswith("/log-in")
+    assert "You were signed out meanwhile" in client.get("/log-in").text
+    assert seed_of(account) is SeedStatus.NOT_REQUIRED

@@ -14,7 +14,7 @@ from tests.conftest import settings_for
 from tests.factories import Factory
 from tests.onboarding import Visit, Walk
 from tests.pages.client import REQUIRED_HEADERS, PortalClient
-from webapp import clock, create_app
+from webapp import clock, create_app, logs
 from webapp.access import SESSION_TOKEN
 from webapp.domain.lifecycle import InvitationKind
 from webapp.domain.policy import Policy
@@ -40,6 +40,7 @@ def live(redis_url, tmp_path_factory) -> Iterator[Flask]:
 
 
 def start(redis_url, tmp_path_factory, **changes: Any) -> Flask:
+    logs._started = True  # The logs of the process that runs the tests stay as they are.
     path = tmp_path_factory.mktemp("live") / "portal.db"
     given = {"app_env": "production", "public_base_url": ORIGIN, "secret_key": SECRET} | changes
     app = create_app(settings_for(f"sqlite:///{path}", redis_url, **given))

@@ -35,6 +35,7 @@ from webapp.services.errors import (
     DeviceTaken,
     NoSeed,
     NotFound,
+    SessionOver,
     TooManyDevices,
 )
 from webapp.services.invitations import issue, live_invitation, state_at
@@ -112,7 +113,7 @@ def deadline_without(device: Device, now: datetime, policy: Policy) -> datetime 
 
 
 def accept_policy(account_id: int, version: str, by: audit.By, now: datetime) -> None:
-    """Accept the MDM AUP, in the version that was shown (rule 4.4). Raises `NotFound` or `AgreementChanged`."""
+    """Accept the MDM AUP, in the version that was shown (rule 4.4). Raises `SessionOver` or `AgreementChanged`."""
     account = _lock_active(account_id)
     agreement = agreements.in_force(Document.MDM_AUP, now)
     if version != agreement.version:
@@ -129,7 +130,7 @@ def register(account_id: int, new: NewDevice, by: audit.By, now: datetime, polic
     """**Onboard device to SEED** (rules 4.5 and 4.6): the device, waiting for the MDM system.
 
     It uses the invitation to SEED up: what is under way does not expire. Registering the same device twice gives the
-    one there is. Raises `NotFound` unless the account is active, `NoSeed`, `TooManyDevices`, `AgreementMissing` or
+    one there is. Raises `SessionOver` unless the account is active, `NoSeed`, `TooManyDevices`, `AgreementMissing` or
     `DeviceTaken`.
     """
     _settle(account_id, new.intune_device_id, now, policy)
@@ -209,7 +210,7 @@ def retry(account_id: int, device_id: int, by: audit.By, now: datetime, policy: 
 def remove(account_id: int, device_id: int, by: audit.By, now: datetime, policy: Policy) -> bool:
     """Take a device out of SEED (rule 4.5); False if it is removed already, and nothing was done.
 
-    Raises `NotFound` unless the account is active, and for another's device.
+    Raises `SessionOver` unless the account is active, `NotFound` for another's device.
     """
     account = _lock_active(account_id)
     try:
@@ -392,7 +393,7 @@ def _lock_active(account_id: int) -> Account:
     account = _lock(account_id)
     if account is None or account.status is not AccountStatus.ACTIVE:
         db.session.rollback()
-        raise NotFound
+        raise SessionOver
     return account
 
 

@@ -11,7 +11,7 @@ from webapp.domain.lifecycle import AccountStatus
 from webapp.extensions import db
 from webapp.models import Account
 from webapp.services import audit, outbox
-from webapp.services.errors import NotFound
+from webapp.services.errors import SessionOver
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,8 @@ EDITABLE = ("first_name", "last_name", "mobile", "department")
 def change(account_id: int, wanted: Mapping[str, str | None], by: audit.By, now: datetime) -> tuple[str, ...]:
     """Keep what is ``wanted`` of `EDITABLE`; the names of what changed. Nothing is written where nothing did.
 
-    The record and the mail name the fields and never what is in them. Raises `NotFound` unless the account is active.
+    The record and the mail name the fields and never what is in them. Raises `SessionOver` unless the account is
+    active.
     """
     # The row is locked, so that pressing twice tells of one change.
     account = db.session.scalar(
@@ -34,7 +35,7 @@ def change(account_id: int, wanted: Mapping[str, str | None], by: audit.By, now:
     )
     if account is None or account.status is not AccountStatus.ACTIVE:
         db.session.rollback()
-        raise NotFound
+        raise SessionOver
     changed = tuple(name for name in EDITABLE if name in wanted and wanted[name] != getattr(account, name))
     if not changed:
         db.session.rollback()

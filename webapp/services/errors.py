@@ -11,6 +11,10 @@ class NotFound(ServiceError):
     """There is no such thing, or not for this person: the two are never told apart."""
 
 
+class SessionOver(NotFound):
+    """The session has ended since its browser asked for this, by itself or with the account's right."""
+
+
 class RobotCheckFailed(ServiceError):
     """The robot check is missing, wrong, too old or was used before."""
 
@@ -113,10 +117,6 @@ class NameRefused(ServiceError):
 
 class ConfirmFirst(ServiceError):
     """Changing how to sign in needs a code given a short while ago (rule 6.3)."""
-
-
-class SessionOver(ServiceError):
-    """The session has ended since its browser asked for this."""
 
 
 class AgreementMissing(ServiceError):

@@ -24,7 +24,7 @@ from webapp.domain.lifecycle import (
 from webapp.extensions import db
 from webapp.models import Account, Request
 from webapp.services import audit, devices, holidays, outbox
-from webapp.services.errors import DeviceFirst, NotEligible, NotFound
+from webapp.services.errors import DeviceFirst, NotEligible, SessionOver
 from webapp.services.invitations import live_invitation
 from webapp.services.seed_card import card
 
@@ -54,7 +54,7 @@ def settle(account: Account, now: datetime, policy: Policy) -> None:
 def request(account_id: int, by: audit.By, now: datetime, policy: Policy) -> bool:
     """**Request for SEED** (rule 4.1); False if it is asked for or held already, and nothing was done.
 
-    Raises `NotFound` unless the account is active, or `NotEligible`.
+    Raises `SessionOver` unless the account is active, or `NotEligible`.
     """
     account = _lock(account_id)
     settle(account, now, policy)
@@ -81,7 +81,7 @@ def request(account_id: int, by: audit.By, now: datetime, policy: Policy) -> boo
 def withdraw(account_id: int, by: audit.By, now: datetime, policy: Policy) -> bool:
     """**I don't need SEED** (rule 4.5); False if it is neither asked for nor held, and nothing was done.
 
-    Raises `NotFound` unless the account is active, or `DeviceFirst` while a device is onboarded or under way.
+    Raises `SessionOver` unless the account is active, or `DeviceFirst` while a device is onboarded or under way.
     """
     account = _lock(account_id)
     settle(account, now, policy)
@@ -108,7 +108,7 @@ def withdraw(account_id: int, by: audit.By, now: datetime, policy: Policy) -> bo
 
 
 def _lock(account_id: int) -> Account:
-    """The active account, its row locked, with its agency. Raises `NotFound`."""
+    """The active account, its row locked, with its agency. Raises `SessionOver`."""
     account = db.session.scalar(
         select(Account)
         .where(Account.id == account_id)
@@ -118,7 +118,7 @@ def _lock(account_id: int) -> Account:
     )
     if account is None or account.status is not AccountStatus.ACTIVE:
         db.session.rollback()
-        raise NotFound
+        raise SessionOver
     return account
 
 

@@ -22,6 +22,7 @@ from webapp.services.errors import (
     DeviceTaken,
     NoSeed,
     NotFound,
+    SessionOver,
     TooManyDevices,
 )
 
@@ -122,6 +123,8 @@ def retry(device_id: int) -> ResponseReturnValue:
     _own(device_id)
     try:
         done = service.retry(access.signed_in.account_id, device_id, by(), clock.now(), current_app.config["POLICY"])
+    except SessionOver:
+        raise
     except NotFound:  # Removed meanwhile.
         return _whole("Nothing was changed: this device is removed.", "info")
     device = _own(device_id)

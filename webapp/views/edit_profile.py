@@ -12,7 +12,6 @@ from webapp.extensions import csrf, limiter
 from webapp.forms.edit_profile import EditProfileForm
 from webapp.htmx import go_to, wants_fragment
 from webapp.services import edit_profile as service
-from webapp.services.errors import NotFound
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -34,10 +33,7 @@ def edit() -> ResponseReturnValue:
     account = access.signed_in.account
     form = EditProfileForm(data=_as_shown(account))
     if form.validate_on_submit():
-        try:
-            changed = service.change(account.id, form.values(), by(), clock.now())
-        except NotFound:  # Disabled or ended since the page was asked for, and with it the session.
-            return go_to(url_for("log_in.log_in"))
+        changed = service.change(account.id, form.values(), by(), clock.now())
         if changed:
             flash("Your profile was changed. We have sent an email that says so.", "success")
         else:

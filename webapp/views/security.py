@@ -16,7 +16,7 @@ from webapp.forms.security import EndSessionsForm
 from webapp.htmx import go_to, wants_fragment
 from webapp.services import authenticators, confirming, sessions
 from webapp.services import security as service
-from webapp.services.errors import ConfirmFirst, NotFound, SessionOver, TooManyTries, WrongCode
+from webapp.services.errors import ConfirmFirst, NotFound, TooManyTries, WrongCode
 from webapp.views.log_in import WRONG, tell_codes_left
 from webapp.views.onboarding import WRONG_SAVED_CODE, as_drawn, codes_file
 
@@ -65,8 +65,6 @@ def confirm() -> ResponseReturnValue:
             form.code.errors = [WRONG["recovery" if with_recovery_code else "authenticator"]]
         except TooManyTries:
             form.code.errors = ["Too many wrong codes. Nothing was checked. Wait 5 minutes, then enter a new code"]
-        except SessionOver:
-            return _ended()
         else:
             return go_to(leads_to)
     this: dict[str, Any] = {
@@ -95,8 +93,6 @@ def _confirmed_for(page: str) -> Callable[[View], View]:
                 return view()
             except ConfirmFirst:
                 return go_to(url_for("security.confirm", next=url_for(page)))
-            except SessionOver:
-                return _ended()
 
         return led
 
@@ -261,10 +257,3 @@ def _logged_out(message: str) -> ResponseReturnValue:
     access.forget()
     flash(message, "success")
     return go_to(url_for("home.index"))
-
-
-def _ended() -> ResponseReturnValue:
-    """Ended by another browser of the same person while this one was waiting for its answer."""
-    access.forget()
-    flash("You were signed out from another browser. Nothing was changed. Log in again.", "info")
-    return go_to(url_for("log_in.log_in"))
