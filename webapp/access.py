@@ -69,7 +69,9 @@ def _load() -> BrowserSession | None:
     if "browser_session" not in g:
         token = session.get(SESSION_TOKEN)
         policy = current_app.config["POLICY"]
-        g.browser_session = find_session(token, clock.now(), policy) if isinstance(token, str) else None
+        # A page that asks by itself how something stands is no use that its holder makes of the session.
+        used = "shown" not in request.args
+        g.browser_session = find_session(token, clock.now(), policy, used=used) if isinstance(token, str) else None
     found: BrowserSession | None = g.browser_session
     return found
 

@@ -502,3 +502,15 @@ def test_another_officers_device_does_not_exist(client, officer, make, htmx, sta
             client.get("/profile/devices")
     assert fresh(device).status is status
     assert written() == before
+
+
+def test_a_row_that_asks_by_itself_keeps_no_session_alive(client, make, now, set_now, policy):
+    account = make.account(seed_status=SeedStatus.INVITED)
+    device = make.device(account)
+    make.sign_in(client, account)
+    for minutes in range(1, policy.session_idle_minutes + 1, 5):
+        set_now(now + timedelta(minutes=minutes))
+        assert client.htmx("GET", f"/profile/devices/{device.id}?shown=triggered").status_code == 204
+    set_now(now + timedelta(minutes=policy.session_idle_minutes, seconds=1))
+    answer = client.htmx("GET", f"/profile/devices/{device.id}?shown=triggered")
+    assert answer.headers["HX-Redirect"].startswith("/log-in")

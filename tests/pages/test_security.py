@@ -459,8 +459,8 @@ def test_a_browser_signed_out_in_the_middle_of_a_change_is_led_to_log_in(
     client.get(AUTHENTICATOR)
     real = sessions.find_session
 
-    def found_a_moment_before(*args):
-        found = real(*args)
+    def found_a_moment_before(*args, **kwargs):
+        found = real(*args, **kwargs)
         sessions.end_all_sessions(person.id)
         db.session.commit()
         return found

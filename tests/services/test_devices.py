@@ -31,6 +31,7 @@ from webapp.services.errors import (
     DeviceTaken,
     NoSeed,
     NotFound,
+    SessionOver,
     TooManyDevices,
 )
 
@@ -186,13 +187,13 @@ def test_the_invitation_counts_until_its_end_without_the_sweep(invited, now, pol
 def test_only_an_active_person_does_anything(make, invited, now, policy, status):
     account = invited(status=status)
     device = make.device(account, D.FAILED)
-    with pytest.raises(NotFound):
+    with pytest.raises(SessionOver):
         devices.register(account.id, MAC, by(account), now, policy)
-    with pytest.raises(NotFound):
+    with pytest.raises(SessionOver):
         devices.retry(account.id, device.id, by(account), now, policy)
-    with pytest.raises(NotFound):
+    with pytest.raises(SessionOver):
         devices.remove(account.id, device.id, by(account), now, policy)
-    with pytest.raises(NotFound):
+    with pytest.raises(SessionOver):
         devices.accept_policy(account.id, "2026-11-02", by(account), now)
     assert fresh(device).status is D.FAILED
     assert actions(account) == []

@@ -56,6 +56,7 @@ from webapp.services.errors import (
     NoSeed,
     NotFound,
     ServiceError,
+    SessionOver,
     TechPassFirst,
     TooManyDevices,
     TooSoon,
@@ -284,7 +285,9 @@ class Lives(RuleBasedStateMachine):
     def asks_for_seed(self) -> None:
         person = self.person
         may = person.account is A.ACTIVE and person.seed in REQUESTABLE
-        done = self.does(lambda: seed.request(self.account_id, self.by, self.now, self.policy), NotFound, succeeds=may)
+        done = self.does(
+            lambda: seed.request(self.account_id, self.by, self.now, self.policy), SessionOver, succeeds=may
+        )
         assert (done is True) == may
         if may:
             person.seed = S.REQUESTED
@@ -294,7 +297,10 @@ class Lives(RuleBasedStateMachine):
         person = self.a_moment_later()
         may = person.account is A.ACTIVE and person.seed in (S.REQUESTED, S.INVITED) and person.device is None
         done = self.does(
-            lambda: seed.withdraw(self.account_id, self.by, self.now, self.policy), NotFound, DeviceFirst, succeeds=may
+            lambda: seed.withdraw(self.account_id, self.by, self.now, self.policy),
+            SessionOver,
+            DeviceFirst,
+            succeeds=may,
         )
         assert (done is True) == may
         if may:
@@ -328,7 +334,7 @@ class Lives(RuleBasedStateMachine):
         def register() -> Device:
             return devices.register(self.account_id, new, self.by, self.now, self.policy)
 
-        made = self.does(register, NoSeed, NotFound, TooManyDevices, succeeds=may)
+        made = self.does(register, NoSeed, SessionOver, TooManyDevices, succeeds=may)
         if may and not repeated:
             assert isinstance(made, Device)
             self.device_id = made.id
@@ -349,7 +355,7 @@ class Lives(RuleBasedStateMachine):
         def again() -> bool:
             return devices.retry(self.account_id, self.device_id, self.by, self.now, self.policy)
 
-        self.does(again, NotFound, succeeds=may)
+        self.does(again, NotFound, SessionOver, succeeds=may)
         if may:
             person.device, person.remove_at = D.TRIGGERED, self.now + 14 * DAY
             person.reported_at = max(person.reported_at, self.now - timedelta(minutes=5))

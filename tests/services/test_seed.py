@@ -20,7 +20,7 @@ from webapp.domain.lifecycle import (
 from webapp.extensions import db
 from webapp.models import Account, Agency, AuditEvent, Invitation, Mail, Request
 from webapp.services import audit, requests, seed, seed_card
-from webapp.services.errors import AlreadyDecided, DeviceFirst, NotEligible, NotFound, TechPassFirst
+from webapp.services.errors import AlreadyDecided, DeviceFirst, NotEligible, SessionOver, TechPassFirst
 
 DAYS_30 = timedelta(days=30)
 SECOND = timedelta(seconds=1)
@@ -105,7 +105,7 @@ def test_only_an_active_person_asks_or_gives_up(app, make, now, status):
         lambda: seed.request(account.id, by(account), now, make.policy),
         lambda: seed.withdraw(account.id, by(account), now, make.policy),
     ):
-        with pytest.raises(NotFound):
+        with pytest.raises(SessionOver):
             ask()
     assert actions() == []
 

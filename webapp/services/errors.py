@@ -11,7 +11,7 @@ class NotFound(ServiceError):
     """There is no such thing, or not for this person: the two are never told apart."""
 
 
-class SessionOver(NotFound):
+class SessionOver(ServiceError):
     """The session has ended since its browser asked for this, by itself or with the account's right."""
 
 

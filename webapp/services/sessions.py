@@ -71,8 +71,11 @@ def open_session(
     return token
 
 
-def find_session(token: str, now: datetime, policy: Policy) -> BrowserSession | None:
-    """The live session of ``token`` with account and agency; None if expired, idle too long, or no longer rightful."""
+def find_session(token: str, now: datetime, policy: Policy, *, used: bool = True) -> BrowserSession | None:
+    """The live session of ``token`` with account and agency; None if expired, idle too long, or no longer rightful.
+
+    Unless it is ``used`` by its holder, it goes on being idle.
+    """
     found = db.session.scalar(
         select(BrowserSession)
         .where(BrowserSession.token_hash == token_hash(token), BrowserSession.expires_at > now)
@@ -86,7 +89,7 @@ def find_session(token: str, now: datetime, policy: Policy) -> BrowserSession | 
         found.kind is SessionKind.SIGNED_IN and now - found.last_seen_at > idle
     ):
         return None
-    if now - found.last_seen_at >= _TOUCH_EVERY:
+    if used and now - found.last_seen_at >= _TOUCH_EVERY:
         db.session.execute(update(BrowserSession).where(BrowserSession.id == found.id).values(last_seen_at=now))
         db.session.commit()
     return found

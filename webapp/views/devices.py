@@ -22,7 +22,6 @@ from webapp.services.errors import (
     DeviceTaken,
     NoSeed,
     NotFound,
-    SessionOver,
     TooManyDevices,
 )
 
@@ -123,8 +122,6 @@ def retry(device_id: int) -> ResponseReturnValue:
     _own(device_id)
     try:
         done = service.retry(access.signed_in.account_id, device_id, by(), clock.now(), current_app.config["POLICY"])
-    except SessionOver:
-        raise
     except NotFound:  # Removed meanwhile.
         return _whole("Nothing was changed: this device is removed.", "info")
     device = _own(device_id)
