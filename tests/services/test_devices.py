@@ -343,12 +343,36 @@ def test_good_news_after_a_failure_counts(holder, now, policy, status):
         (D.FAILED, D.FAILED),
     ],
 )
-def test_a_report_that_leads_nowhere_changes_nothing(holder, now, policy, status, reported):
+def test_a_report_that_leads_nowhere_changes_nothing_but_the_clock(holder, now, policy, status, reported):
     account, device = holder(status)
-    before = (device.status, device.status_at, device.reported_at, device.reason, kinds(), actions(account))
+    before = (device.status, device.status_at, device.reason, kinds(), actions(account))
     assert report(reported, now + SECOND, policy) == "ignored"
     device = fresh(device)
-    assert (device.status, device.status_at, device.reported_at, device.reason, kinds(), actions(account)) == before
+    assert (device.status, device.status_at, device.reason, kinds(), actions(account)) == before
+    assert device.reported_at == now + SECOND
+    assert report(D.REMOVED, now + SECOND, policy, at=now + SECOND) == "late"
+
+
+def test_a_later_failure_brings_its_reason_and_no_second_mail(holder, now, policy):
+    account, device = holder()
+    assert report(D.FAILED, now, policy, reason="No space") == "changed"
+    assert report(D.FAILED, now + SECOND, policy, reason="BitLocker is off") == "changed"
+    device = fresh(device)
+    assert (device.status, device.status_at, device.reason) == (D.FAILED, now + SECOND, "BitLocker is off")
+    assert kinds() == ["device_failed"]
+    assert actions(account) == ["device.registered", "device.status", "device.status"]
+
+
+@pytest.mark.parametrize("reason", ["No space", "BitLocker is off"])
+def test_older_good_news_makes_no_onboarded_device_of_one_that_failed_again(holder, now, policy, reason):
+    account, device = holder()
+    later = now + 3 * SECOND
+    assert report(D.FAILED, later, policy, at=now, reason="No space") == "changed"
+    report(D.FAILED, later, policy, at=now + 2 * SECOND, reason=reason)
+    assert report(D.ONBOARDED, later, policy, at=now + SECOND) == "late"
+    assert (fresh(device).status, fresh(device).reason) == (D.FAILED, reason)
+    assert fresh(account).seed_status is S.INVITED
+    assert kinds() == ["device_failed"]
 
 
 def test_a_report_counts_only_if_its_clock_is_later(holder, now, policy):

@@ -387,6 +387,7 @@ class Lives(RuleBasedStateMachine):
                 assert person.device is None or (time and status is D.REMOVED)
         if person.device is None or at <= person.reported_at:
             return
+        person.reported_at = at
         allowed = {
             D.TRIGGERED: {D.SOFTWARE_INSTALLED, D.ONBOARDED, D.FAILED, D.REMOVED},
             D.SOFTWARE_INSTALLED: {D.ONBOARDED, D.FAILED, D.REMOVED},
@@ -395,7 +396,6 @@ class Lives(RuleBasedStateMachine):
         }
         if status not in allowed[person.device]:
             return
-        person.reported_at = at
         if status is D.REMOVED:
             person.lose_device()
             person.told["device_removed"] += 1

@@ -28,7 +28,7 @@ class Device(Model):
     registered_at: Mapped[Instant]
     status_at: Mapped[Instant]
     reported_at: Mapped[Instant]
-    """The clock of the MDM system's last report that counted: an older one arrives late and changes nothing."""
+    """The clock of the MDM system's latest report: an older one arrives late and changes nothing."""
     reason: Mapped[str] = mapped_column(String(300), default="")
     """Why it failed, in the MDM system's words."""
     remove_at: Mapped[Instant | None]

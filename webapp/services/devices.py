@@ -57,7 +57,7 @@ BATCH = 100
 """Devices in one transaction of the sweep: each takes some statements, and this bounds how long the rows are held."""
 
 CHANGED, LATE, IGNORED = "changed", "late", "ignored"
-"""What became of a report: it counted; its clock is not later than that of one that did; it leads nowhere from here."""
+"""What became of a report: it changed the device; its clock is not later than the last one's; it leads nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,9 +241,12 @@ def apply(report: Report, now: datetime, policy: Policy) -> str:
     device = _lock_device(account, found.id, now)
     if report.reported_at <= device.reported_at:
         return LATE
+    # Also by what leads nowhere: what was said before it is overtaken by it.
+    device.reported_at = report.reported_at
+    if report.status is DeviceStatus.FAILED and device.status is DeviceStatus.FAILED:
+        return _fail_anew(account, device, report.reason, now)
     if report.status not in DEVICE_TRANSITIONS[device.status]:
         return IGNORED
-    device.reported_at = report.reported_at
     if report.status is DeviceStatus.REMOVED:
         _take_out(account, device, "mdm", audit.SYSTEM, now, policy, source="mdm")
         return CHANGED
@@ -260,6 +263,15 @@ def apply(report: Report, now: datetime, policy: Policy) -> str:
             outbox.post(emails.device_onboarded(account, device, now))
         elif report.status is DeviceStatus.FAILED:
             outbox.post(emails.device_failed(account, device, now))
+    return CHANGED
+
+
+def _fail_anew(account: Account, device: Device, reason: str, now: datetime) -> str:
+    """What failed has failed again: the page tells the reason that holds now. One mail was enough."""
+    if reason == device.reason:
+        return IGNORED
+    device.status_at, device.reason = now, reason
+    audit.record("device.status", account.id, audit.SYSTEM, now, device=device.id, status="failed", source="mdm")
     return CHANGED
 
 
