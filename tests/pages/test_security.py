@@ -296,6 +296,41 @@ def test_a_replacement_is_cancelled(client, person, totp, confirmed, htmx):
     assert db.session.scalar(select(Authenticator.next_encrypted_key)) is None
     assert app_of(person.id).secret == totp.secret
     assert count(Mail) == 0
+    client.submit(f"{AUTHENTICATOR}/cancel", htmx=htmx)
+    page = client.get(SECURITY).text
+    assert "There was nothing to cancel" in page
+    assert "stays the one it was" not in page, "told of what may be replaced long since"
+    assert count(AuditEvent, action="authenticator.replacement_cancelled") == 1
+
+
+def test_what_another_browser_began_is_told_and_neither_shown_nor_gone_on_with(
+    app, client, person, totp, confirmed, now, policy
+):
+    other, _ = elsewhere(app, person, now, policy)
+    db.session.query(BrowserSession).update({"confirmed_at": now})
+    db.session.commit()
+    for address in (AUTHENTICATOR, CODES):
+        other.get(address)
+        other.submit(f"{address}/{'start' if address == AUTHENTICATOR else 'new'}")
+    planted, codes = new_app(other.get(AUTHENTICATOR).text), Visit.codes(other.get(CODES).text)
+    page = client.get(SECURITY).text
+    assert "somebody began to set up a new one" in page
+    assert "Go on setting it up" not in page
+    assert "made in another browser" in page
+    assert "Save them now" not in page
+    assert "otpauth" not in client.get(AUTHENTICATOR).text
+    assert not Visit.codes(client.get(CODES).text)
+    assert landing(client.get(f"{CODES}.txt")) == CODES
+    client.get(AUTHENTICATOR)
+    client.submit(f"{AUTHENTICATOR}/start")
+    assert new_app(client.get(AUTHENTICATOR).text).secret != planted.secret
+    client.get(CODES)
+    client.submit(f"{CODES}/new")
+    assert not set(Visit.codes(client.get(CODES).text)) & set(codes)
+    other.get(SECURITY)
+    answer = other.submit(AUTHENTICATOR, code=planted.at(now))
+    assert "No new authenticator is being set up in this browser" in other.get(landing(answer)).text
+    assert app_of(person.id).secret == totp.secret
 
 
 def test_the_key_is_hidden_once_the_ten_minutes_are_over_and_shown_after_the_next_code(
@@ -351,7 +386,7 @@ def test_new_recovery_codes_are_made_and_shown_until_one_is_typed_back(client, p
     assert landing(client.get(f"{CODES}.txt")) == CODES
     client.get(CODES)
     answer = client.submit(CODES, htmx=htmx, code=codes[2])
-    assert "saved already" in client.get(landing(answer)).text
+    assert "No new recovery codes of this browser wait" in client.get(landing(answer)).text
     assert db.session.scalars(select(Mail.kind)).all() == ["recovery_codes_changed"]
 
 

@@ -20,6 +20,8 @@ class Authenticator(Model):
     """A code is accepted only for a later step than this: never twice (rule 7.1)."""
     next_encrypted_key: Mapped[str | None] = mapped_column(String(255))
     """The key of the app that is to replace this one, until a code confirms it (rule 6.3)."""
+    next_session_hash: Mapped[str | None] = mapped_column(String(64))
+    """Hash of the token of the session that began it: no other sees the key or puts it in force."""
 
 
 class RecoveryCode(Model):

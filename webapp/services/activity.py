@@ -142,6 +142,8 @@ WORDS: dict[str, str | Callable[[dict[str, Any]], str]] = {
     "agreement.accepted": _agreement,
     "authenticator.confirmed": "Authenticator set up",
     "authenticator.replaced": "Authenticator replaced by a new one",
+    "authenticator.replacement_begun": "Setting up a new authenticator begun; the old one stays in force until then",
+    "authenticator.replacement_cancelled": "Setting up a new authenticator broken off; the old one stays in force",
     "authenticator.reset": "Authenticator and recovery codes taken away, to be set up anew",
     "recovery_codes.saved": "Recovery codes confirmed as saved",
     "recovery_codes.changed": "New recovery codes made, in place of the old ones",

@@ -77,14 +77,14 @@ def confirmed_at(account_id: int) -> datetime | None:
     return db.session.scalar(select(Authenticator.confirmed_at).where(Authenticator.account_id == account_id))
 
 
-def stands(account_id: int) -> tuple[datetime | None, bool]:
-    """What `confirmed_at` gives, and whether another one is being set up to replace it."""
+def stands(account_id: int) -> tuple[datetime | None, str | None]:
+    """What `confirmed_at` gives, and which session sets up another one to replace it, by the hash of its token."""
     found = db.session.execute(
-        select(Authenticator.confirmed_at, Authenticator.next_encrypted_key).where(
+        select(Authenticator.confirmed_at, Authenticator.next_session_hash).where(
             Authenticator.account_id == account_id
         )
     ).first()
-    return (found[0], found[1] is not None) if found else (None, False)
+    return (found[0], found[1]) if found else (None, None)
 
 
 def is_confirmed(account_id: int) -> bool:
@@ -126,39 +126,46 @@ def use_code(account_id: int, code: str, now: datetime) -> bool:
     return done is not None
 
 
-def begin_replacement(account_id: int) -> None:
-    """Make the key of the app that is to replace the one in force, unless there is one (rule 6.3). No commit."""
-    db.session.execute(
+def begin_replacement(account_id: int, session_hash: str) -> bool:
+    """Make the key of the app that is to replace the one in force; whether one was made (rule 6.3). No commit.
+
+    A session that began keeps its key. One that another began is void: whoever sits there may have copied it.
+    """
+    done = db.session.scalar(
         update(Authenticator)
         .where(
             Authenticator.account_id == account_id,
             Authenticator.confirmed_at.is_not(None),
-            Authenticator.next_encrypted_key.is_(None),
+            Authenticator.next_session_hash.is_distinct_from(session_hash),
         )
-        .values(next_encrypted_key=encrypt(pyotp.random_base32()))
+        .values(next_encrypted_key=encrypt(pyotp.random_base32()), next_session_hash=session_hash)
+        .returning(Authenticator.account_id)
     )
+    return done is not None
 
 
-def next_key(account: Account) -> Key:
-    """The key that is to replace the one in force. Raises `NotFound` where no replacement is under way."""
-    return _as_shown(_sealed_next_key(account.id), account)
+def next_key(account: Account, session_hash: str) -> Key:
+    """The key that is to replace the one in force. Raises `NotFound` where this session has begun no replacement."""
+    return _as_shown(_sealed_next_key(account.id, session_hash), account)
 
 
-def forget_next_key(account_id: int) -> None:
-    """Break a replacement off: the authenticator in force stays. No commit."""
-    db.session.execute(
+def forget_next_key(account_id: int) -> bool:
+    """Break a replacement off, whichever session began it: the one in force stays. Whether there was one. No commit."""
+    done = db.session.scalar(
         update(Authenticator)
         .where(Authenticator.account_id == account_id, Authenticator.next_encrypted_key.is_not(None))
-        .values(next_encrypted_key=None)
+        .values(next_encrypted_key=None, next_session_hash=None)
+        .returning(Authenticator.account_id)
     )
+    return done is not None
 
 
-def replace(account_id: int, code: str, now: datetime) -> bool:
+def replace(account_id: int, session_hash: str, code: str, now: datetime) -> bool:
     """Put the new app in force by one of its codes; whether the code was right. One UPDATE: there is never none.
 
-    Raises `NotFound` where no replacement is under way (any more). No commit.
+    Raises `NotFound` where this session has begun no replacement, or it is over. No commit.
     """
-    sealed = _sealed_next_key(account_id)
+    sealed = _sealed_next_key(account_id, session_hash)
     if sealed is None:
         raise NotFound
     step = _matching_step(sealed, code, now, account_id)
@@ -167,7 +174,14 @@ def replace(account_id: int, code: str, now: datetime) -> bool:
     done = db.session.scalar(
         update(Authenticator)
         .where(Authenticator.account_id == account_id, Authenticator.next_encrypted_key == sealed)
-        .values(encrypted_key=sealed, next_encrypted_key=None, last_step=step, created_at=now, confirmed_at=now)
+        .values(
+            encrypted_key=sealed,
+            next_encrypted_key=None,
+            next_session_hash=None,
+            last_step=step,
+            created_at=now,
+            confirmed_at=now,
+        )
         .returning(Authenticator.account_id)
     )
     if done is None:
@@ -179,8 +193,12 @@ def _key_in_force(account_id: int) -> str | None:
     return db.session.scalar(select(Authenticator.encrypted_key).where(Authenticator.account_id == account_id))
 
 
-def _sealed_next_key(account_id: int) -> str | None:
-    return db.session.scalar(select(Authenticator.next_encrypted_key).where(Authenticator.account_id == account_id))
+def _sealed_next_key(account_id: int, session_hash: str) -> str | None:
+    return db.session.scalar(
+        select(Authenticator.next_encrypted_key).where(
+            Authenticator.account_id == account_id, Authenticator.next_session_hash == session_hash
+        )
+    )
 
 
 def _matching_step(sealed: str | None, code: str, now: datetime, account_id: int) -> int | None:
@@ -198,9 +216,13 @@ def _matching_step(sealed: str | None, code: str, now: datetime, account_id: int
     return matching[-1] if matching else None
 
 
-def create_recovery_codes(account: Account, policy: Policy) -> None:
-    """New recovery codes in place of all earlier ones; they can be shown until they are saved. No commit."""
+def create_recovery_codes(account: Account, policy: Policy, session_hash: str | None = None) -> None:
+    """New recovery codes in place of all earlier ones; they can be shown until they are saved. No commit.
+
+    ``session_hash`` is of the session that alone may show them; None where they are part of onboarding.
+    """
     account.recovery_nonce = new_nonce()
+    account.recovery_session_hash = session_hash
     account.recovery_saved_at = None
     db.session.execute(delete(RecoveryCode).where(RecoveryCode.account_id == account.id))
     codes = derive_recovery_codes(secret_key(), account.recovery_nonce, policy.recovery_codes)
@@ -220,15 +242,6 @@ def codes_to_save(account: Account) -> list[str]:
         if codes and recovery_code_hash(secret, codes[0]) in held:
             return codes
     raise NotFound
-
-
-def can_show_codes(account: Account) -> bool:
-    """Whether there are recovery codes that wait to be saved, and can still be shown for it."""
-    try:
-        codes_to_save(account)
-    except NotFound:
-        return False
-    return True
 
 
 def is_recovery_code(account_id: int, code: str) -> bool:
@@ -299,7 +312,7 @@ def reset_authenticator(account_id: int, reason: str, by: audit.By, now: datetim
         raise NotFound
     db.session.execute(delete(Authenticator).where(Authenticator.account_id == account.id))
     db.session.execute(delete(RecoveryCode).where(RecoveryCode.account_id == account.id))
-    account.recovery_nonce = account.recovery_saved_at = None
+    account.recovery_nonce = account.recovery_session_hash = account.recovery_saved_at = None
     account.changed_at = now
     end_all_sessions(account.id)
     audit.record("authenticator.reset", account.id, by, now, reason=reason[:200])

@@ -187,7 +187,9 @@ def _finish(
     if not use(account.id, code, now):
         _wrong(attempt, now, known_browser=known_browser)
     attempt.ended_at = now
-    authenticators.forget_next_key(account.id)  # What was broken off before begins anew, with another key.
+    holder = audit.By.person(account, by.peer or "")
+    if authenticators.forget_next_key(account.id):  # What was broken off before begins anew, with another key.
+        audit.record("authenticator.replacement_cancelled", account.id, holder, now)
     account.idle_since = now
     account.inactivity_due_at = inactivity(now, account.changed_at, None, now, policy).next_check
     token = open_session(
@@ -203,7 +205,6 @@ def _finish(
         outbox.post(emails.new_sign_in(account, attempt, now, describe(user_agent)))
     recovery = use is authenticators.use_recovery_code
     left = authenticators.recovery_codes_left(account.id) if recovery else None
-    holder = audit.By.person(account, by.peer or "")
     audit.record("log_in.succeeded", account.id, holder, now, method="recovery code" if recovery else "authenticator")
     db.session.commit()
     return LoggedIn(token, left)

@@ -82,6 +82,7 @@ def _forget(ids: Sequence[int], now: datetime) -> None:
             receipt_nonce=None,
             receipt_hash=None,
             recovery_nonce=None,
+            recovery_session_hash=None,
             first_name=None,
             last_name=None,
             mobile=None,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from webapp.domain.policy import Policy
-    from webapp.models import Account, BrowserSession
+    from webapp.models import BrowserSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,49 +29,69 @@ class Overview:
 
     authenticator_since: datetime | None
     replacing: bool
-    """Whether a new authenticator is being set up."""
+    """Whether a new authenticator is being set up in this session."""
+    replacing_elsewhere: bool
     codes_left: int
     codes_made: int
     codes_saved: bool
+    codes_shown: bool
+    """Whether they were made in this session, which shows them until they are saved."""
     browsers: list[BrowserSession]
 
 
-def overview(account: Account, now: datetime, policy: Policy) -> Overview:
-    since, replacing = authenticators.stands(account.id)
+def overview(session: BrowserSession, now: datetime, policy: Policy) -> Overview:
+    account = session.account
+    since, replaced_in = authenticators.stands(account.id)
     codes_left, codes_made = authenticators.count_recovery_codes(account.id)
     return Overview(
         authenticator_since=since,
-        replacing=replacing,
+        replacing=replaced_in == session.token_hash,
+        replacing_elsewhere=replaced_in not in (None, session.token_hash),
         codes_left=codes_left,
         codes_made=codes_made,
         codes_saved=account.recovery_nonce is None,
+        codes_shown=_made_here(session),
         browsers=signed_in_browsers(account.id, now, policy),
     )
 
 
-def begin_authenticator(session_id: int, now: datetime, policy: Policy) -> None:
-    """Make the key of a new authenticator; the old one stays in force. Begun twice, it is the same key.
+def begin_authenticator(session_id: int, by: audit.By, now: datetime, policy: Policy) -> None:
+    """Make the key of a new authenticator; the old one stays in force. Begun twice in a session, it is the same key.
 
-    Raises `ConfirmFirst` or `SessionOver`.
+    What another session has begun is void. Raises `ConfirmFirst` or `SessionOver`.
     """
-    authenticators.begin_replacement(take(session_id, now, policy).account_id)
+    session = take(session_id, now, policy)
+    if authenticators.begin_replacement(session.account_id, session.token_hash):
+        audit.record("authenticator.replacement_begun", session.account_id, by, now)
     db.session.commit()
 
 
-def cancel_authenticator(account_id: int) -> None:
-    """Forget the key of the new authenticator; the one in force stays so."""
-    authenticators.forget_next_key(account_id)
+def new_key(session: BrowserSession) -> authenticators.Key:
+    """The key of the new authenticator. Raises `NotFound` where this very session has begun none."""
+    return authenticators.next_key(session.account, session.token_hash)
+
+
+def cancel_authenticator(account_id: int, by: audit.By, now: datetime) -> bool:
+    """Forget the key of the new authenticator, whichever session began it; the one in force stays so.
+
+    Whether there was one.
+    """
+    done = authenticators.forget_next_key(account_id)
+    if done:
+        audit.record("authenticator.replacement_cancelled", account_id, by, now)
     db.session.commit()
+    return done
 
 
 def replace_authenticator(session_id: int, code: str, by: audit.By, now: datetime, policy: Policy) -> None:
     """One code of the new authenticator puts it in force, in place of the old; all other sessions end.
 
-    Raises `ConfirmFirst`, `SessionOver`, `WrongCode`, or `NotFound` where no new one is being set up (any more).
+    Raises `ConfirmFirst`, `SessionOver`, `WrongCode`, or `NotFound` where this session sets up no new one (any more).
     """
-    account = take(session_id, now, policy).account
+    session = take(session_id, now, policy)
+    account = session.account
     try:
-        right = authenticators.replace(account.id, code, now)
+        right = authenticators.replace(account.id, session.token_hash, code, now)
     except NotFound:
         db.session.rollback()
         raise
@@ -86,31 +106,48 @@ def replace_authenticator(session_id: int, code: str, by: audit.By, now: datetim
 
 
 def new_recovery_codes(session_id: int, by: audit.By, now: datetime, policy: Policy) -> None:
-    """New recovery codes, which void the old at once. While new ones wait to be saved, they are left as they are.
+    """New recovery codes, which void the old at once. Those of this session that wait to be saved are left as they are.
 
     Raises `ConfirmFirst` or `SessionOver`.
     """
-    account = take(session_id, now, policy).account
-    if not authenticators.can_show_codes(account):
-        authenticators.create_recovery_codes(account, policy)
+    session = take(session_id, now, policy)
+    account = session.account
+    try:
+        codes_to_save(session)
+    except NotFound:
+        authenticators.create_recovery_codes(account, policy, session.token_hash)
         outbox.post(emails.recovery_codes_changed(account, now))
         audit.record("recovery_codes.changed", account.id, by, now)
     db.session.commit()
 
 
+def codes_to_save(session: BrowserSession) -> list[str]:
+    """The new codes, until one was typed back. Raises `NotFound` after that, and in any session but their own."""
+    if not _made_here(session):
+        raise NotFound
+    return authenticators.codes_to_save(session.account)
+
+
+def _made_here(session: BrowserSession) -> bool:
+    """Whether recovery codes wait to be saved that this session made."""
+    account = session.account
+    return account.recovery_nonce is not None and account.recovery_session_hash == session.token_hash
+
+
 def save_recovery_codes(session_id: int, code: str, by: audit.By, now: datetime, policy: Policy) -> None:
     """One of the new codes typed back shows that they are saved; it is not used up by it.
 
-    Raises `ConfirmFirst`, `SessionOver`, `WrongCode`, or `NotFound` where none wait to be saved (any more).
+    Raises `ConfirmFirst`, `SessionOver`, `WrongCode`, or `NotFound` where none of this session wait for it (any more).
     """
-    account = take(session_id, now, policy).account
-    if account.recovery_nonce is None:
+    session = take(session_id, now, policy)
+    account = session.account
+    if not _made_here(session):
         db.session.commit()
         raise NotFound
     if not authenticators.is_recovery_code(account.id, code):
         db.session.commit()
         raise WrongCode
     account.recovery_saved_at = now
-    account.recovery_nonce = None
+    account.recovery_nonce = account.recovery_session_hash = None
     audit.record("recovery_codes.saved", account.id, by, now)
     db.session.commit()

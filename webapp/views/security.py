@@ -14,7 +14,7 @@ from webapp.extensions import csrf
 from webapp.forms.codes import AuthenticatorForm, RecoveryCodeForm
 from webapp.forms.security import EndSessionsForm
 from webapp.htmx import go_to, wants_fragment
-from webapp.services import authenticators, confirming, sessions
+from webapp.services import confirming, sessions
 from webapp.services import security as service
 from webapp.services.errors import ConfirmFirst, NotFound, TooManyTries, WrongCode
 from webapp.views.log_in import WRONG, tell_codes_left
@@ -44,7 +44,7 @@ _WRONG_NEW_CODE = (
 @blueprint.get("")
 @allow(Audience.OFFICER)
 def index() -> ResponseReturnValue:
-    found = service.overview(access.signed_in.account, clock.now(), _policy())
+    found = service.overview(access.signed_in, clock.now(), _policy())
     return render_template("security/page.html", overview=found, **_listed(found.browsers))
 
 
@@ -114,7 +114,7 @@ def authenticator() -> ResponseReturnValue:
             form.code.errors = [_WRONG_NEW_CODE]
         except NotFound:
             # Pressed twice, or cancelled in another window: the page says what is in force, and since when.
-            flash("No new authenticator is being set up. The one below is in force.", "info")
+            flash("No new authenticator is being set up in this browser. The one below is in force.", "info")
             return go_to(url_for("security.index"))
         else:
             flash(
@@ -127,7 +127,7 @@ def authenticator() -> ResponseReturnValue:
         return go_to(url_for("security.authenticator"))
     form_errors.bring(form)
     try:
-        drawn = as_drawn(authenticators.next_key(account))
+        drawn = as_drawn(service.new_key(access.signed_in))
     except NotFound:
         return render_template("security/begin_authenticator.html", account=account)
     return render_template("security/authenticator.html", form=form, account=account, **drawn)
@@ -137,15 +137,18 @@ def authenticator() -> ResponseReturnValue:
 @allow(Audience.OFFICER)
 @_confirmed_for("security.authenticator")
 def start_authenticator() -> ResponseReturnValue:
-    service.begin_authenticator(access.signed_in.id, clock.now(), _policy())
+    service.begin_authenticator(access.signed_in.id, by(), clock.now(), _policy())
     return go_to(url_for("security.authenticator"))
 
 
 @blueprint.post("/authenticator/cancel")
 @allow(Audience.OFFICER)
 def cancel_authenticator() -> ResponseReturnValue:
-    service.cancel_authenticator(access.signed_in.account_id)
-    flash("Nothing was changed: your authenticator stays the one it was.", "info")
+    if service.cancel_authenticator(access.signed_in.account_id, by(), clock.now()):
+        flash("Nothing was changed: your authenticator stays the one it was.", "info")
+    else:
+        # Of an old page: the new one may be in force long since. The page says since when.
+        flash("There was nothing to cancel. The authenticator below is in force.", "info")
     return go_to(url_for("security.index"))
 
 
@@ -156,14 +159,14 @@ def cancel_authenticator() -> ResponseReturnValue:
 def recovery_codes() -> ResponseReturnValue:
     """New recovery codes: what they mean, and once they are made, the codes until one is typed back."""
     form = RecoveryCodeForm()
-    account = access.signed_in.account
     if form.validate_on_submit():
         try:
             service.save_recovery_codes(access.signed_in.id, form.code.data or "", by(), clock.now(), _policy())
         except WrongCode:
             form.code.errors = [WRONG_SAVED_CODE]
         except NotFound:
-            flash("Your recovery codes are saved already.", "info")
+            # Pressed twice, or made anew in another browser.
+            flash("No new recovery codes of this browser wait to be saved.", "info")
             return go_to(url_for("security.index"))
         else:
             flash("Your new recovery codes are saved. The old ones work no longer.", "success")
@@ -173,7 +176,7 @@ def recovery_codes() -> ResponseReturnValue:
         return go_to(url_for("security.recovery_codes"))
     form_errors.bring(form)
     try:
-        codes = authenticators.codes_to_save(account)
+        codes = service.codes_to_save(access.signed_in)
     except NotFound:
         return render_template("security/begin_recovery_codes.html")
     return render_template("security/recovery_codes.html", form=form, codes=codes)
@@ -192,6 +195,7 @@ def new_recovery_codes() -> ResponseReturnValue:
 @_confirmed_for("security.recovery_codes")
 def recovery_codes_file() -> ResponseReturnValue:
     try:
+        service.codes_to_save(access.signed_in)
         return codes_file(access.signed_in.account)
     except NotFound:
         return go_to(url_for("security.recovery_codes"))

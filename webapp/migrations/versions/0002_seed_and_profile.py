@@ -58,6 +58,8 @@ def upgrade() -> None:
     for name, length in (("first_name", 60), ("last_name", 60), ("mobile", 20), ("department", 120)):
         op.add_column("account", sa.Column(name, sa.String(length=length), nullable=True))
     op.add_column("authenticator", sa.Column("next_encrypted_key", sa.String(length=255), nullable=True))
+    op.add_column("authenticator", sa.Column("next_session_hash", sa.String(length=64), nullable=True))
+    op.add_column("account", sa.Column("recovery_session_hash", sa.String(length=64), nullable=True))
     op.add_column("session", sa.Column("confirmed_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("request", sa.Column("due_on", sa.Date(), nullable=True))
     for table, states in _STATES.items():
@@ -72,8 +74,8 @@ def downgrade() -> None:
     for table, columns in (
         ("request", ["due_on"]),
         ("session", ["confirmed_at"]),
-        ("authenticator", ["next_encrypted_key"]),
-        ("account", ["department", "mobile", "last_name", "first_name"]),
+        ("authenticator", ["next_session_hash", "next_encrypted_key"]),
+        ("account", ["recovery_session_hash", "department", "mobile", "last_name", "first_name"]),
     ):
         for column in columns:
             op.drop_column(table, column)
