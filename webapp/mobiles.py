@@ -23,6 +23,9 @@ class MobileError(ValueError):
 
 def read(typed: str) -> str:
     """The number in its international form, like ``+6591234567``. Raises `MobileError`."""
+    # As links have them, and as the phones of offices want them dialled.
+    typed = re.sub(r"^tel:", "", typed.strip(), flags=re.IGNORECASE)
+    typed = re.sub(r"^00(?=\s?[3-79])", "+", typed)
     try:
         number = phonenumbers.parse(typed, _HOME) if _TYPED.fullmatch(typed) else None
     except NumberParseException:

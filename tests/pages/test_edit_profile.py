@@ -13,7 +13,7 @@ from webapp.domain.lifecycle import AccountStatus, Role, SeedStatus
 from webapp.extensions import db
 from webapp.models import Account, AuditEvent, Mail
 from webapp.services import audit, edit_profile
-from webapp.services.errors import NotFound
+from webapp.services.errors import SessionOver
 
 FULL = {"first_name": "Wei Ling", "last_name": "Tan", "mobile": "9123 4567", "department": "Data and AI"}
 KEPT = ("Wei Ling", "Tan", "+6591234567", "Data and AI")
@@ -103,6 +103,9 @@ def test_other_fields_are_ignored(client, make):
         ("+44 7911 123456", "+447911123456"),
         ("+44 (0) 7911 123456", "+447911123456"),
         ("001 44 7911 123456", "+447911123456"),
+        ("0065 9123 4567", "+6591234567"),
+        ("0044 7911 123456", "+447911123456"),
+        ("tel:+6591234567", "+6591234567"),
         ("+60 12-345 6789", "+60123456789"),
         ("+1 650 253 0000", "+16502530000"),
     ],
@@ -195,7 +198,7 @@ def test_an_account_that_was_disabled_meanwhile_changes_nothing(client, make, mo
     monkeypatch.setattr(edit_profile, "change", late)
     assert client.submit("/profile/edit", **FULL).headers["Location"] == "/log-in"
     assert kept(account) == (None,) * 4
-    with pytest.raises(NotFound):
+    with pytest.raises(SessionOver):
         validate(10**9, {}, audit.SYSTEM, make.now)
 
 
@@ -216,3 +219,24 @@ def test_pressed_in_many_tabs_at_once_it_is_one_change(app, make, now):
     db.session.rollback()
     events, mails = told()
     assert (len(events), len(mails)) == (1, 1)
+
+
+def test_an_older_tab_undoes_nothing(client, make):
+    account = make.account()
+    make.sign_in(client, account)
+    client.get("/profile/edit")
+    older = {f"{name}_shown": "" for name in ("first_name", "last_name", "mobile", "department")}
+    client.submit("/profile/edit", department="Digital Services", **older)
+    client.get("/profile/edit")
+    client.submit("/profile/edit", last_name="Wilson", department="", **older)
+    kept = db.session.get_one(Account, account.id, populate_existing=True)
+    assert (kept.last_name, kept.department) == ("Wilson", "Digital Services")
+
+
+@pytest.mark.parametrize("name", ["ශ්\u200dරී", "ک\u200cب"])
+def test_a_name_keeps_its_joiners(client, make, name):
+    account = make.account()
+    make.sign_in(client, account)
+    client.get("/profile/edit")
+    client.submit("/profile/edit", first_name=f" {name}\u200d ")
+    assert db.session.get_one(Account, account.id, populate_existing=True).first_name == name

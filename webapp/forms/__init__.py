@@ -30,8 +30,13 @@ class PortalForm(FlaskForm):
         return valid
 
 
+_JOINERS = "\u200c\u200d"
+"""Invisible, and within a word a part of how it is written in Sinhala, Persian and other scripts."""
+
+
 def squeeze(text: str | None) -> str | None:
     """A filter for one-line fields: no line breaks or control characters reach a mail or a log (E1, M2)."""
     if text is None:
         return None
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    words = "".join(c if c.isprintable() or c in _JOINERS else " " for c in text).split()
+    return " ".join(kept for word in words if (kept := word.strip(_JOINERS)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from wtforms import StringField, ValidationError
+from wtforms import HiddenField, StringField, ValidationError
 from wtforms.validators import Length
 
 from webapp import mobiles
@@ -31,6 +31,12 @@ class EditProfileForm(PortalForm):
         validators=[Length(max=120, message="The department must have 120 characters or fewer")],
     )
 
+    # What the fields held when they were shown.
+    first_name_shown = HiddenField(filters=[squeeze])
+    last_name_shown = HiddenField(filters=[squeeze])
+    mobile_shown = HiddenField(filters=[squeeze])
+    department_shown = HiddenField(filters=[squeeze])
+
     def validate_mobile(self, field: StringField) -> None:
         if field.data:
             try:
@@ -45,4 +51,17 @@ class EditProfileForm(PortalForm):
             "last_name": self.last_name.data or None,
             "mobile": mobiles.read(self.mobile.data) if self.mobile.data else None,
             "department": self.department.data or None,
+        }
+
+    def shown(self) -> dict[str, Any]:
+        """What `values` would have been of the form as it was shown."""
+        try:
+            mobile = mobiles.read(self.mobile_shown.data) if self.mobile_shown.data else None
+        except mobiles.MobileError:
+            mobile = None
+        return {
+            "first_name": self.first_name_shown.data or None,
+            "last_name": self.last_name_shown.data or None,
+            "mobile": mobile,
+            "department": self.department_shown.data or None,
         }

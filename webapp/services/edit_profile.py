@@ -20,8 +20,17 @@ if TYPE_CHECKING:
 EDITABLE = ("first_name", "last_name", "mobile", "department")
 
 
-def change(account_id: int, wanted: Mapping[str, str | None], by: audit.By, now: datetime) -> tuple[str, ...]:
+def change(
+    account_id: int,
+    wanted: Mapping[str, str | None],
+    by: audit.By,
+    now: datetime,
+    shown: Mapping[str, str | None] | None = None,
+) -> tuple[str, ...]:
     """Keep what is ``wanted`` of `EDITABLE`; the names of what changed. Nothing is written where nothing did.
+
+    ``shown`` is what the form held before: a field that was left as it was shown is left as it is, so that an older
+    tab undoes nothing.
 
     The record and the mail name the fields and never what is in them. Raises `SessionOver` unless the account is
     active.
@@ -36,7 +45,8 @@ def change(account_id: int, wanted: Mapping[str, str | None], by: audit.By, now:
     if account is None or account.status is not AccountStatus.ACTIVE:
         db.session.rollback()
         raise SessionOver
-    changed = tuple(name for name in EDITABLE if name in wanted and wanted[name] != getattr(account, name))
+    edited = [name for name in EDITABLE if name in wanted and (shown is None or wanted[name] != shown.get(name))]
+    changed = tuple(name for name in edited if wanted[name] != getattr(account, name))
     if not changed:
         db.session.rollback()
         return ()

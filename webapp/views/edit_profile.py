@@ -33,7 +33,7 @@ def edit() -> ResponseReturnValue:
     account = access.signed_in.account
     form = EditProfileForm(data=_as_shown(account))
     if form.validate_on_submit():
-        changed = service.change(account.id, form.values(), by(), clock.now())
+        changed = service.change(account.id, form.values(), by(), clock.now(), form.shown())
         if changed:
             flash("Your profile was changed. We have sent an email that says so.", "success")
         else:
@@ -45,4 +45,5 @@ def edit() -> ResponseReturnValue:
 
 def _as_shown(account: Account) -> dict[str, str]:
     kept = {name: getattr(account, name) or "" for name in service.EDITABLE}
-    return kept | {"mobile": mobiles.shown(kept["mobile"]) if kept["mobile"] else ""}
+    kept |= {"mobile": mobiles.shown(kept["mobile"]) if kept["mobile"] else ""}
+    return kept | {f"{name}_shown": value for name, value in kept.items()}
