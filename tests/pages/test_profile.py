@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
-from webapp.domain.lifecycle import InvitationKind, Role, SeedStatus
+from webapp.domain.lifecycle import InvitationKind, RequestKind, Role, SeedStatus
 from webapp.extensions import db
+from webapp.models import Request
 
 
 def test_it_shows_who_i_am_and_since_when(client, make):
@@ -89,3 +90,16 @@ def test_each_page_of_the_profile_leads_to_the_others_and_says_where_one_is(clie
     found = re.findall(r'<a href="/profile([^"]*)"([^>]*)>(\w+)</a>', local)
     assert {label: address for address, _, label in found} == OWN_PAGES
     assert [label for _, marked, label in found if 'aria-current="page"' in marked] == [name]
+
+
+@pytest.mark.parametrize(("day", "passed"), [(date(2026, 11, 24), False), (date(2026, 11, 23), True)])
+def test_a_promise_that_lies_in_the_past_says_what_to_do(client, make, now, day, passed):
+    account = make.account(seed_status=SeedStatus.REQUESTED)
+    db.session.add(Request(account_id=account.id, kind=RequestKind.SEED, requested_at=now, due_on=day))
+    db.session.commit()
+    make.sign_in(client, account)
+    page = client.get("/profile").text
+    assert ("The day by which an admin was to decide has passed" in page) is passed
+    assert ("You need do nothing now" in page) is not passed
+    said = client.submit("/profile/seed-request", htmx=True).text
+    assert ("You have asked for SEED already. An admin decides." in said) is passed

@@ -253,3 +253,9 @@ def test_nobody_disabled_is_approved(app, make, now, policy):
     with pytest.raises(TechPassFirst):
         requests.approve(db.session.scalars(select(Request.id)).one(), admin, now, policy)
     assert account_of(account).seed_status is S.REQUESTED
+
+
+def test_an_invitation_expired_when_it_ended_and_not_when_that_was_written_down(app, make, now):
+    account = make.account(seed_status=S.EXPIRED, seed_status_at=now + timedelta(days=33))
+    make.invitation(account, InvitationKind.SEED)
+    assert card(account, now + timedelta(days=34)).since == now + DAYS_30

@@ -50,6 +50,10 @@ def card(account: Account, now: datetime) -> SeedCard:
     if status is SeedStatus.REJECTED:
         asked = _last_request(account.id)
         return SeedCard(status, since, reason=asked.reason if asked else "")
+    if status is SeedStatus.EXPIRED:
+        # Written down by a sweep, or once a device was removed: the invitation's own end is what counts.
+        latest = _last_link(account.id)
+        return SeedCard(status, min(since, latest.expires_at) if latest else since)
     return SeedCard(status, since)
 
 
@@ -59,12 +63,7 @@ def _invited(account: Account, now: datetime) -> SeedCard:
     if devices:
         # What is under way does not expire: registering it used the link up (rule 4.3).
         return SeedCard(SeedStatus.INVITED, since, devices=devices)
-    latest = db.session.scalar(
-        select(Invitation)
-        .where(Invitation.account_id == account.id, Invitation.kind == InvitationKind.SEED)
-        .order_by(Invitation.id.desc())
-        .limit(1)
-    )
+    latest = _last_link(account.id)
     if latest is None or is_expired(latest.expires_at, now):
         return SeedCard(SeedStatus.EXPIRED, latest.expires_at if latest else since)
     return SeedCard(SeedStatus.INVITED, since, valid_until=latest.expires_at)
@@ -75,6 +74,15 @@ def _devices(account_id: int, now: datetime) -> Sequence[Device]:
         select(Device).where(Device.account_id == account_id, Device.status != DeviceStatus.REMOVED).order_by(Device.id)
     )
     return [device for device in found if device.is_live(now)]
+
+
+def _last_link(account_id: int) -> Invitation | None:
+    return db.session.scalar(
+        select(Invitation)
+        .where(Invitation.account_id == account_id, Invitation.kind == InvitationKind.SEED)
+        .order_by(Invitation.id.desc())
+        .limit(1)
+    )
 
 
 def _last_request(account_id: int) -> Request | None:

@@ -8,6 +8,7 @@ from flask import Blueprint, current_app, flash, render_template, url_for
 
 from webapp import access, clock
 from webapp.access import Audience, allow, by
+from webapp.domain.business_days import is_overdue, singapore_date
 from webapp.domain.lifecycle import AccountStatus, InvitationKind, SeedStatus
 from webapp.extensions import limiter
 from webapp.formatting import sg_day
@@ -126,7 +127,8 @@ def _card(message: str, kind: str, *, is_new: bool | None = None) -> ResponseRet
 
 def _how_it_stands(seed: SeedCard, *, is_new: bool) -> str:
     if seed.status is SeedStatus.REQUESTED:
-        by_when = f" by {sg_day(seed.due_on)}" if seed.due_on else ""
+        is_ahead = seed.due_on is not None and not is_overdue(seed.due_on, singapore_date(clock.now()))
+        by_when = f" by {sg_day(seed.due_on)}" if seed.due_on and is_ahead else ""
         asked = "We have received your request for SEED" if is_new else "You have asked for SEED already"
         return f"{asked}. An admin decides{by_when}."
     return "Nothing was sent: SEED is approved for you already."
