@@ -126,6 +126,10 @@ def _guard() -> ResponseReturnValue | None:
             return None
         case Audience.OFFICER | Audience.ADMIN:
             if not signed_in:
+                if request.method not in _SAFE:
+                    flash("You are not logged in any more, so nothing was changed. Log in, then do it again.", "info")
+                elif wants_fragment():
+                    flash("You are not logged in any more. Log in to go on.", "info")
                 return go_to(url_for("log_in.log_in", next=_page()))
             if audience is Audience.ADMIN and not signed_in.account.is_admin:
                 abort(404)

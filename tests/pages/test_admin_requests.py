@@ -227,3 +227,14 @@ def test_a_decision_on_techpass_brings_the_row_of_its_seed_up_to_date(client, ma
     assert "SEED for peter@tech.gov.sg" in seed_row.group()
     assert answer.text.count("<tr") == 2
     assert f'id="request-{other.id}"' not in answer.text
+
+
+def test_seed_of_a_disabled_person_cannot_be_approved_but_rejected(client, make, now):
+    account = make.account("disabled", "peter@tech.gov.sg", seed_status="requested")
+    db.session.add(Request(account_id=account.id, kind="seed", requested_at=now))
+    db.session.commit()
+    make.sign_in(client, make.admin())
+    page = client.get("/admin/requests").text
+    assert "TechPass is disabled: approve once it is enabled again." in page
+    assert "/approve" not in page
+    assert "/reject" in page

@@ -353,3 +353,13 @@ def test_a_press_after_the_session_ended_leads_to_logging_in_and_back(client, ma
     evil = {"HX-Current-URL": "https://evil.example//evil.example/x"}
     answer = client.htmx("POST", f"/admin/requests/{request.id}/approve", headers=evil)
     assert answer.headers["HX-Redirect"] == "/log-in"
+
+
+@pytest.mark.parametrize("htmx", [False, True], ids=["page", "htmx"])
+def test_who_is_not_logged_in_any_more_learns_that_nothing_was_changed(client, make, htmx):
+    make.sign_in(client, make.account())
+    client.get("/profile/edit")
+    db.session.query(BrowserSession).delete()
+    db.session.commit()
+    client.submit("/profile/edit", htmx=htmx, first_name="Peter")
+    assert "so nothing was changed. Log in, then do it again." in client.get("/log-in").text
