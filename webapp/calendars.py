@@ -68,7 +68,7 @@ def deadline_file(account: Account, invitation: Invitation) -> CalendarFile:
     event.add("dtstamp", invitation.issued_at)
     event.add("dtstart", invitation.expires_at)
     event.add("summary", words.summary)
-    event.add("description", f"{words.description}\n\n{address}")
+    event.add("description", f"{words.description}\n\n{address}\n\nDone already? Then delete this entry.")
     event.add("url", address)
     event.add("organizer", f"mailto:{parseaddr(current_app.config['MAIL_DEFAULT_SENDER'])[1]}")
     event.add("transp", "TRANSPARENT")  # It takes up no time of the day.

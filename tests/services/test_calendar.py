@@ -59,7 +59,7 @@ def test_it_holds_the_deadline_with_an_alarm_the_day_before(app, make, now, kind
     assert event["dtstamp"].dt == now
     assert event["summary"] == summary
     assert event["url"] == leads_to
-    assert event["description"].endswith(leads_to)
+    assert f"\n\n{leads_to}\n\n" in event["description"]
     assert event["organizer"].startswith("mailto:")
     assert "@" in event["organizer"]
     assert event["sequence"] == 2 * 24 * 3600

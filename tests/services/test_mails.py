@@ -132,9 +132,8 @@ def onboarding_reminder(world):
     return emails.onboarding_reminder(account, link, 23, world.now + timedelta(days=23)), [
         address,
         IN_30_DAYS,
-        "We invited you on Tuesday, 24 November 2026",
         "from day 23 of 30",
-        "the same link as in our first email",
+        "the link of our latest invitation",
     ]
 
 
@@ -158,7 +157,7 @@ def seed_rejected(world):
 
 def seed_reminder(world):
     account, link, address = world.invited(InvitationKind.SEED, AccountStatus.ACTIVE)
-    return emails.seed_reminder(account, link, 7, world.now), [address, IN_30_DAYS, "approved for you on Tuesday, 24"]
+    return emails.seed_reminder(account, link, 7, world.now), [address, IN_30_DAYS, "waits for a device"]
 
 
 def seed_reminder_while_pending(world):
