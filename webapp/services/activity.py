@@ -24,11 +24,11 @@ _DOCUMENTS = {"terms-of-use": "Terms of Use", "privacy-policy": "Privacy Policy"
 _FIELDS = {"first_name": "first name", "last_name": "last name", "mobile": "mobile number", "department": "department"}
 _LINKS = {"techpass": "TechPass invitation", "seed": "SEED invitation", "authenticator": "link to a new authenticator"}
 _MAILS = {
-    "sign_in_code": "code to log in",
-    "new_sign_in": "new sign-in",
-    "authenticator_changed": "new authenticator",
+    "sign_in_code": "a code to log in",
+    "new_sign_in": "a new sign-in",
+    "authenticator_changed": "a new authenticator",
     "recovery_codes_changed": "new recovery codes",
-    "profile_changed": "change of your profile",
+    "profile_changed": "a change of your profile",
 }
 _DEVICE_IS = {
     "triggered": "Device waits for software to be installed (step 1 of 2)",
@@ -41,7 +41,7 @@ _WHY_REMOVED = {"time": ", because it got no further", "mdm": ", as the device m
 _WHY_ENDED = {
     "not activated in time": "because the invitation was not taken up in time",
     "not signed in": "because nobody logged in for a long time",
-    "locked": "because it was locked",
+    "locked": "as a part of locking it",
 }
 
 
@@ -128,7 +128,7 @@ def _profile(detail: dict[str, Any]) -> str:
 
 def _locked(detail: dict[str, Any]) -> str:
     mail = _MAILS.get(detail.get("mail", ""))
-    return f"TechPass locked by “This wasn’t me” in the email about a {mail}" if mail else "TechPass locked"
+    return f"TechPass locked by “This wasn’t me” in the email about {mail}" if mail else "TechPass locked"
 
 
 WORDS: dict[str, str | Callable[[dict[str, Any]], str]] = {
