@@ -300,7 +300,7 @@ def test_the_way_to_onboarded(holder, now, policy):
     assert report(D.SOFTWARE_INSTALLED, now + SECOND, policy) == "changed"
     device = fresh(device)
     assert (device.status, device.status_at) == (D.SOFTWARE_INSTALLED, now + SECOND)
-    assert device.remove_at == now + SECOND + 14 * DAY
+    assert device.remove_at == now + 14 * DAY
     assert kinds() == []
     assert report(D.ONBOARDED, now + 2 * SECOND, policy) == "changed"
     device = fresh(device)
@@ -329,7 +329,7 @@ def test_good_news_after_a_failure_counts(holder, now, policy, status):
     assert report(status, now + SECOND, policy) == "changed"
     device = fresh(device)
     assert (device.status, device.reason) == (status, "")
-    assert (device.remove_at is None) is (status is D.ONBOARDED)
+    assert device.remove_at == (None if status is D.ONBOARDED else now + SECOND + 14 * DAY)
     assert (fresh(account).seed_status is S.ONBOARDED) is (status is D.ONBOARDED)
 
 
@@ -452,10 +452,21 @@ def test_while_suspended_the_device_goes_on_and_seed_does_not(holder, now, polic
     assert report(D.ONBOARDED, now + SECOND, policy) == "changed"
     assert fresh(device).status is D.ONBOARDED
     assert fresh(account).seed_status is S.SUSPENDED
-    assert kinds() == ["device_onboarded"]
+    assert kinds() == []  # Nobody can use it, and no page is open to its holder.
     assert report(D.REMOVED, now + 2 * SECOND, policy) == "changed"
     assert fresh(account).seed_status is S.SUSPENDED
-    assert kinds() == ["device_onboarded", "device_removed"]
+    assert kinds() == ["device_removed"]
+
+
+def test_while_disabled_nobody_is_told_to_try_again(holder, now, policy):
+    account, device = holder()
+    account = fresh(account)
+    account.move(AccountStatus.DISABLED, now)
+    account.move_seed(S.SUSPENDED, now)
+    db.session.commit()
+    assert report(D.FAILED, now + SECOND, policy, reason="No space") == "changed"
+    assert fresh(device).status is D.FAILED
+    assert kinds() == []
 
 
 def test_nobody_else_is_mailed(make, now, policy):

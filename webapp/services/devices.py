@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from webapp.services.seed_card import SeedCard
 
 _MAY_BE_TOLD = (AccountStatus.ACTIVE, AccountStatus.DISABLED)
+"""Who hears of a device that was removed. What asks to do something with it goes to who can: the active alone."""
 
 BATCH = 100
 """Devices in one transaction of the sweep: each takes some statements, and this bounds how long the rows are held."""
@@ -250,15 +251,19 @@ def apply(report: Report, now: datetime, policy: Policy) -> str:
     if report.status is DeviceStatus.REMOVED:
         _take_out(account, device, "mdm", audit.SYSTEM, now, policy, source="mdm")
         return CHANGED
-    under_way = report.status is DeviceStatus.SOFTWARE_INSTALLED
-    device.move(report.status, now, remove_at=now + policy.device_pending_days * DAY if under_way else None)
+    remove_at = None
+    if report.status is DeviceStatus.SOFTWARE_INSTALLED:
+        # The time is that of the whole try, not of each step; after a failure this is a new one.
+        remove_at = device.remove_at or now + policy.device_pending_days * DAY
+    device.move(report.status, now, remove_at=remove_at)
     device.reason = report.reason
     audit.record(
         "device.status", account.id, audit.SYSTEM, now, device=device.id, status=str(report.status), source="mdm"
     )
     if report.status is DeviceStatus.ONBOARDED and account.seed_status is SeedStatus.INVITED:
         account.move_seed(SeedStatus.ONBOARDED, now)
-    if account.status in _MAY_BE_TOLD:
+    # While the account is disabled nobody can reach SGTS with the device, or open its page to choose Retry.
+    if account.status is AccountStatus.ACTIVE:
         if report.status is DeviceStatus.ONBOARDED:
             outbox.post(emails.device_onboarded(account, device, now))
         elif report.status is DeviceStatus.FAILED:
