@@ -22,7 +22,7 @@ from webapp.domain.lifecycle import (
 from webapp.domain.mdm import Report
 from webapp.domain.onboarding import Document
 from webapp.extensions import db
-from webapp.models import Account, Agency, AgreementAcceptance, AuditEvent, Device, Invitation, Mail
+from webapp.models import Account, Actor, Agency, AgreementAcceptance, AuditEvent, Device, Invitation, Mail
 from webapp.services import agreements, audit, devices, expiry, purge, sweep
 from webapp.services.devices import NewDevice
 from webapp.services.errors import (
@@ -712,9 +712,15 @@ def test_the_devices_end_with_the_account_and_nobody_is_mailed_of_it(holder, mak
     account = fresh(account)
     account.move(AccountStatus.DISABLED, now)
     account.move_seed(S.SUSPENDED, now)
+    removed = make.device(account, D.REMOVED)
     expiry.terminate(account, now)
     db.session.commit()
     assert fresh(device).status is D.REMOVED
+    record = select(AuditEvent).where(AuditEvent.action == "device.removed")
+    (event,) = db.session.scalars(record).all()  # Not for the one that was removed before.
+    assert event.detail == {"device": device.id, "cause": "account ended"}
+    assert (event.account_id, event.actor, event.at) == (account.id, Actor.SYSTEM, now)
+    assert removed.id != device.id
     assert "device_removed" not in kinds()
     queued = select(Mail.kind).where(Mail.state == MailState.QUEUED)
     assert db.session.scalars(queued).all() == []

@@ -37,7 +37,11 @@ _DEVICE_IS = {
     "failed": "Device could not be onboarded to SEED",
     "removed": "Device taken out of SEED",
 }
-_WHY_REMOVED = {"time": ", because it got no further", "mdm": ", as the device management system reported"}
+_WHY_REMOVED = {
+    "time": ", because it got no further",
+    "mdm": ", as the device management system reported",
+    "account ended": ", because the account ended",
+}
 _WHY_ENDED = {
     "not activated in time": "because the invitation was not taken up in time",
     "not signed in": "because nobody logged in for a long time",

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from flask import current_app
-from sqlalchemy import String, and_, case, delete, literal, or_, select, update
+from sqlalchemy import String, and_, case, delete, insert, literal, or_, select, update
 from sqlalchemy import cast as sql_cast
 
 from webapp import emails
@@ -26,7 +26,7 @@ from webapp.domain.lifecycle import (
     check_account_transition,
 )
 from webapp.extensions import db
-from webapp.models import Account, BrowserSession, Device, Invitation, Mail, Request, SessionKind
+from webapp.models import Account, Actor, AuditEvent, BrowserSession, Device, Invitation, Mail, Request, SessionKind
 from webapp.models.base import insert_new
 from webapp.services import audit, outbox
 from webapp.services.invitations import live_invitation
@@ -76,7 +76,10 @@ def has_run_out(status: AccountStatus, deadline: datetime | None, now: datetime)
 
 
 def terminate(account: Account, now: datetime) -> None:
-    """End an account with its links, devices and sessions, and what was still to be mailed. No audit row, no commit."""
+    """End an account with its links, devices and sessions, and what was still to be mailed.
+
+    The record has the devices alone; the account's own line is the caller's. No commit.
+    """
     check_account_transition(account.status, AccountStatus.TERMINATED)
     db.session.flush()
     terminate_each([account.id], now)
@@ -84,7 +87,7 @@ def terminate(account: Account, now: datetime) -> None:
 
 
 def terminate_each(ids: Sequence[int], now: datetime) -> None:
-    """`terminate` for many accounts, of which the caller holds the rows. No audit rows, no commit."""
+    """`terminate` for many accounts, of which the caller holds the rows. No commit."""
     policy = current_app.config["POLICY"]
     lost = {SeedStatus.REQUESTED: SeedStatus.WITHDRAWN, SeedStatus.INVITED: SeedStatus.EXPIRED}
     seed = Account.seed_status
@@ -114,13 +117,32 @@ def terminate_each(ids: Sequence[int], now: datetime) -> None:
         .where(among(Request.account_id, ids), Request.state == RequestState.OPEN)
         .values(state=RequestState.REJECTED, decided_at=now, reason=SEED_CLOSED)
     )
-    execute(
+    _remove_devices(ids, now)
+    execute(delete(BrowserSession).where(among(BrowserSession.account_id, ids)))
+    _cancel_mails(ids)
+
+
+def _remove_devices(ids: Sequence[int], now: datetime) -> None:
+    """Take the devices of many out of SEED, with a line in the record for each; nobody is mailed of it."""
+    gone = db.session.execute(
         update(Device)
         .where(among(Device.account_id, ids), Device.status != DeviceStatus.REMOVED)
         .values(status=DeviceStatus.REMOVED, status_at=now, remove_at=None)
-    )
-    execute(delete(BrowserSession).where(among(BrowserSession.account_id, ids)))
-    _cancel_mails(ids)
+        .returning(Device.id, Device.account_id),
+        execution_options={"synchronize_session": False},
+    ).all()
+    if gone:  # Few have one: pending people never do.
+        lines = [
+            {
+                "at": now,
+                "action": "device.removed",
+                "account_id": device.account_id,
+                "actor": Actor.SYSTEM,
+                "detail": {"device": device.id, "cause": "account ended"},
+            }
+            for device in gone
+        ]
+        db.session.execute(insert(AuditEvent), lines)
 
 
 def _cancel_mails(ids: Sequence[int]) -> None:
