@@ -51,9 +51,15 @@ def remember(address: str, now: datetime) -> None:
 
 def is_known(address: str, now: datetime) -> bool:
     """Whether the holder of a folded address signed in from this browser within the last half year."""
+    return marked_at(address, now) is not None
+
+
+def marked_at(address: str, now: datetime) -> datetime | None:
+    """When the holder of a folded address last signed in from this browser, to the second; None if too long ago."""
     since, _, signature = request.cookies.get(_name(), "").partition(".")
     if not any(
         hmac.compare_digest(_sign(secret, address, since).encode(), signature.encode()) for secret in secret_keys()
     ):
-        return False
-    return now - datetime.fromtimestamp(int(since), UTC) <= LIFE
+        return None
+    at = datetime.fromtimestamp(int(since), UTC)
+    return at if now - at <= LIFE else None

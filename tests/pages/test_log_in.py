@@ -6,6 +6,7 @@ import html
 import re
 from datetime import timedelta
 
+import pyotp
 import pytest
 from sqlalchemy import func, select
 
@@ -13,8 +14,8 @@ from webapp import known_browser
 from webapp.domain.lifecycle import AccountStatus
 from webapp.domain.tokens import LOG_IN_CODE, derive_code
 from webapp.extensions import db
-from webapp.models import BrowserSession, LogInAttempt, Mail, WrongCode
-from webapp.services import authenticators, keys
+from webapp.models import Authenticator, BrowserSession, LogInAttempt, Mail, WrongCode
+from webapp.services import accounts, audit, authenticators, keys
 
 EMAIL = "peter@tech.gov.sg"
 
@@ -288,6 +289,70 @@ def test_a_known_browser_is_not_told_of_and_not_locked_out_by_strangers(app, cli
     set_now(later)
     assert log_in(client, totp, later).location == "/profile"
     assert db.session.scalar(select(func.count()).select_from(Mail).where(Mail.kind == "new_sign_in")) == 1
+
+
+def new_sign_ins():
+    return db.session.scalar(select(func.count()).select_from(Mail).where(Mail.kind == "new_sign_in"))
+
+
+@pytest.mark.parametrize("forgotten", ["locked", "reset", "everywhere"])
+def test_a_browser_of_before_is_told_of_again_once_the_account_was_in_doubt(
+    client, make, person, totp, now, policy, set_now, forgotten
+):
+    log_in(client, totp, now)
+    client.get("/profile")
+    at = now + timedelta(minutes=2)
+    set_now(at)
+    by = audit.By.person(person, "")
+    if forgotten == "locked":
+        accounts.lock(person.id, "in doubt", by, at, policy)
+        accounts.enable(person.id, "looked at", by, at, policy)
+    elif forgotten == "reset":
+        authenticators.reset_authenticator(person.id, "lost", by, at, policy)
+        totp = make.authenticator(person)
+    else:
+        client.get("/profile/security")
+        client.submit("/profile/security/sessions/end", scope="all")
+    assert new_sign_ins() == 1
+    for minutes, mails in ((4, 2), (6, 2)):  # Told of once; then it is known again.
+        client.get("/")
+        with client.session_transaction() as cookie:
+            cookie.clear()
+        at = now + timedelta(minutes=minutes)
+        set_now(at)
+        assert log_in(client, totp, at).location == "/profile"
+        assert new_sign_ins() == mails
+
+
+@pytest.mark.parametrize("change", ["others", "replaced"])
+def test_the_browser_that_makes_others_unknown_stays_known(app, client, person, totp, now, set_now, change):
+    other = app.test_client()
+    log_in(client, totp, now)
+    at = now + timedelta(minutes=2)
+    set_now(at)
+    log_in(other, totp, at)
+    assert new_sign_ins() == 2
+    at = now + timedelta(minutes=4)
+    set_now(at)
+    client.get("/profile/security")
+    if change == "others":
+        client.submit("/profile/security/sessions/end", scope="others")
+    else:
+        client.submit("/profile/security/authenticator/start")
+        client.get("/profile/security/authenticator")
+        totp = pyotp.TOTP(new_key(person.id))
+        client.submit("/profile/security/authenticator", code=totp.at(at))
+    for minutes, browser, mails in ((6, client, 2), (8, other, 3)):
+        with browser.session_transaction() as cookie:
+            cookie.clear()
+        at = now + timedelta(minutes=minutes)
+        set_now(at)
+        assert log_in(browser, totp, at).location == "/profile"
+        assert new_sign_ins() == mails
+
+
+def new_key(account_id):
+    return keys.decrypt(db.session.get_one(Authenticator, account_id).next_encrypted_key or "")
 
 
 @pytest.mark.parametrize("value", ["", "x", "1.2", "1764000000.", "abc.def", "1764000000." + "0" * 64])

@@ -140,7 +140,7 @@ def test_who_logs_in_within_the_five_days_has_the_usual_time_again(app, make, no
     db.session.get_one(LogInAttempt, attempt).code_accepted_at = at
     db.session.commit()
     visitor = audit.By.visitor("192.0.2.1")
-    log_in.finish_with_authenticator(attempt, totp.at(at), visitor, at, policy, "", known_browser=False)
+    log_in.finish_with_authenticator(attempt, totp.at(at), visitor, at, policy, "", marked_at=None)
     assert inactivity.look_after(now + 6 * DAY, policy) == {}
     assert fresh(account).inactivity_due_at == at + 60 * DAY
 

@@ -218,7 +218,7 @@ def test_a_log_in_counts_since_it_took_a_code_just_now(person, totp, by, now, po
     attempt = log_in.start(person.email, now, policy).attempt_id
     db.session.get_one(LogInAttempt, attempt).code_accepted_at = now
     db.session.commit()
-    log_in.finish_with_authenticator(attempt, totp.at(now), by, now, policy, "", known_browser=True)
+    log_in.finish_with_authenticator(attempt, totp.at(now), by, now, policy, "", marked_at=now)
     assert db.session.scalars(select(BrowserSession.confirmed_at)).one() == now
 
 

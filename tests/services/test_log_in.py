@@ -51,7 +51,7 @@ def check(attempt_id, code, now, policy, known=False):
 
 
 def second_step(attempt_id, code, now, policy, known=False):
-    return log_in.finish_with_authenticator(attempt_id, code, BY, now, policy, EDGE, known_browser=known)
+    return log_in.finish_with_authenticator(attempt_id, code, BY, now, policy, EDGE, marked_at=now if known else None)
 
 
 def past_the_code(now, policy, email="peter@tech.gov.sg"):
@@ -171,7 +171,7 @@ def test_a_recovery_code_serves_once_and_says_how_many_are_left(person, totp, no
     code = authenticators.codes_to_save(person)[0]
 
     def use(at):
-        return log_in.finish_with_recovery_code(past_the_code(at, policy), code, BY, at, policy, "", known_browser=True)
+        return log_in.finish_with_recovery_code(past_the_code(at, policy), code, BY, at, policy, "", marked_at=now)
 
     assert use(now).recovery_codes_left == 9
     with pytest.raises(WrongCode):
@@ -349,7 +349,7 @@ def test_one_recovery_code_in_many_browsers_at_once_lets_one_in(app, person, tot
         with app.app_context():
             barrier.wait()
             try:
-                log_in.finish_with_recovery_code(attempt, code, BY, at, policy, "", known_browser=True)
+                log_in.finish_with_recovery_code(attempt, code, BY, at, policy, "", marked_at=now)
             except (WrongCode, TooManyTries):
                 return False
             finally:

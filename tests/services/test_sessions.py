@@ -162,3 +162,5 @@ def test_all_are_ended_or_all_but_one_and_counted_as_listed(app, make, now, poli
     assert db.session.scalars(select(AuditEvent.detail)).all() == [{"count": 1 if keeps else 2}]
     assert sessions.end_many(account.id, by, now, policy, keep=keep) == 0
     assert db.session.scalar(select(func.count()).select_from(AuditEvent)) == 1, "nothing ended is nothing on record"
+    db.session.refresh(account)
+    assert account.browsers_known_since == now

@@ -393,7 +393,9 @@ class Story:
         account = _account(email)
         by = audit.By.person(account, self._peer())
         code = _app(account.id).at(at)
-        log_in.finish_with_authenticator(attempt_id, code, by, at, self.policy, _BROWSER, known_browser=known)
+        log_in.finish_with_authenticator(
+            attempt_id, code, by, at, self.policy, _BROWSER, marked_at=at if known else None
+        )
 
     def _colleague(self) -> audit.By:
         return audit.By.person(_account(COLLEAGUE), "192.0.2.10")

@@ -55,6 +55,8 @@ class Account(Model):
     """Lets the recovery codes be shown until they are confirmed as saved; then it is forgotten."""
     recovery_session_hash: Mapped[str | None] = mapped_column(String(64))
     """Hash of the token of the session that made them on the security page: no other shows them (rule 6.3)."""
+    browsers_known_since: Mapped[Instant | None]
+    """Browsers that were marked as known before then are told of by mail again (rule 7.1)."""
     permissions_at: Mapped[Instant | None]
     recovery_saved_at: Mapped[Instant | None]
     seed_status: Mapped[SeedStatus] = mapped_column(enum_column(SeedStatus), default=SeedStatus.NOT_REQUIRED)

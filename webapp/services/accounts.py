@@ -17,6 +17,7 @@ from webapp.services import audit, log_in, outbox, seed, seed_card
 from webapp.services.errors import NotFound, ReasonMissing
 from webapp.services.inactivity import disable_each
 from webapp.services.invitations import invite
+from webapp.services.sessions import forget_browsers
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -60,6 +61,7 @@ def lock_held(account: Account, cause: str, by: audit.By, now: datetime, policy:
     disable_each([account], now, reason="locked")
     db.session.execute(update(Account).where(Account.id == account.id).values(under_investigation=True, changed_at=now))
     log_in.end_attempts(account.id, now)
+    forget_browsers(account.id, now)
     outbox.post(emails.account_locked(account, cause, now))
     audit.record("account.locked", account.id, by, now, **detail)
 

@@ -25,7 +25,7 @@ from webapp.services import audit
 from webapp.services.errors import NotFound, ReasonMissing
 from webapp.services.invitations import invite
 from webapp.services.keys import decrypt, encrypt, secret_key, secret_keys
-from webapp.services.sessions import end_all_sessions
+from webapp.services.sessions import end_all_sessions, forget_browsers
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -315,6 +315,7 @@ def reset_authenticator(account_id: int, reason: str, by: audit.By, now: datetim
     account.recovery_nonce = account.recovery_session_hash = account.recovery_saved_at = None
     account.changed_at = now
     end_all_sessions(account.id)
+    forget_browsers(account.id, now)
     audit.record("authenticator.reset", account.id, by, now, reason=reason[:200])
     if account.status is AccountStatus.ACTIVE:
         invite(account, InvitationKind.AUTHENTICATOR, now, policy)

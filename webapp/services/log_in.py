@@ -142,18 +142,34 @@ def check_code(attempt_id: int, code: str, now: datetime, policy: Policy, *, kno
 
 
 def finish_with_authenticator(
-    attempt_id: int, code: str, by: audit.By, now: datetime, policy: Policy, user_agent: str, *, known_browser: bool
+    attempt_id: int,
+    code: str,
+    by: audit.By,
+    now: datetime,
+    policy: Policy,
+    user_agent: str,
+    *,
+    marked_at: datetime | None,
 ) -> LoggedIn:
-    """The second step. Raises `AttemptOver`, `TooManyTries`, `WrongCode` or `AccountDisabled`."""
-    return _finish(attempt_id, code, authenticators.use_code, by, now, policy, user_agent, known_browser=known_browser)
+    """The second step. ``marked_at`` is since when the browser is known, if it is.
+
+    Raises `AttemptOver`, `TooManyTries`, `WrongCode` or `AccountDisabled`.
+    """
+    return _finish(attempt_id, code, authenticators.use_code, by, now, policy, user_agent, marked_at)
 
 
 def finish_with_recovery_code(
-    attempt_id: int, code: str, by: audit.By, now: datetime, policy: Policy, user_agent: str, *, known_browser: bool
+    attempt_id: int,
+    code: str,
+    by: audit.By,
+    now: datetime,
+    policy: Policy,
+    user_agent: str,
+    *,
+    marked_at: datetime | None,
 ) -> LoggedIn:
     """The second step without the phone; the code is used up. Raises what `finish_with_authenticator` does."""
-    use = authenticators.use_recovery_code
-    return _finish(attempt_id, code, use, by, now, policy, user_agent, known_browser=known_browser)
+    return _finish(attempt_id, code, authenticators.use_recovery_code, by, now, policy, user_agent, marked_at)
 
 
 def end_attempts(account_id: int, now: datetime) -> None:
@@ -173,9 +189,10 @@ def _finish(
     now: datetime,
     policy: Policy,
     user_agent: str,
-    *,
-    known_browser: bool,
+    marked_at: datetime | None,
 ) -> LoggedIn:
+    # What is counted goes by the mark alone, so that the count tells nothing of the account (promise 3).
+    known_browser = marked_at is not None
     attempt, account = _take(attempt_id, now, policy, known_browser=known_browser)
     if attempt.code_accepted_at is None or account is None:
         db.session.rollback()
@@ -201,7 +218,8 @@ def _finish(
         user_agent=user_agent,
         confirmed_at=now,
     )
-    if not known_browser:
+    since = account.browsers_known_since
+    if marked_at is None or (since is not None and marked_at < since.replace(microsecond=0)):
         outbox.post(emails.new_sign_in(account, attempt, now, describe(user_agent)))
     recovery = use is authenticators.use_recovery_code
     left = authenticators.recovery_codes_left(account.id) if recovery else None

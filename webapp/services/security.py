@@ -14,7 +14,7 @@ from webapp.services import audit, authenticators, outbox
 from webapp.services.confirming import take
 from webapp.services.errors import NotFound, WrongCode
 from webapp.services.log_in import end_attempts
-from webapp.services.sessions import end_all_sessions, signed_in_browsers
+from webapp.services.sessions import end_on_record, forget_browsers, signed_in_browsers
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -86,6 +86,8 @@ def cancel_authenticator(account_id: int, by: audit.By, now: datetime) -> bool:
 def replace_authenticator(session_id: int, code: str, by: audit.By, now: datetime, policy: Policy) -> None:
     """One code of the new authenticator puts it in force, in place of the old; all other sessions end.
 
+    No browser of before is known any more.
+
     Raises `ConfirmFirst`, `SessionOver`, `WrongCode`, or `NotFound` where this session sets up no new one (any more).
     """
     session = take(session_id, now, policy)
@@ -98,10 +100,11 @@ def replace_authenticator(session_id: int, code: str, by: audit.By, now: datetim
     if not right:
         db.session.commit()  # Nothing was written; lets go of the row while the page is made.
         raise WrongCode
-    end_all_sessions(account.id, keep=session_id)
     end_attempts(account.id, now)
     outbox.post(emails.authenticator_changed(account, now))
     audit.record("authenticator.replaced", account.id, by, now)
+    end_on_record(account.id, by, now, policy, keep=session_id)
+    forget_browsers(account.id, now)
     db.session.commit()
 
 

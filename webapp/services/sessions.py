@@ -121,13 +121,28 @@ def end_one(session_id: int, account_id: int, by: audit.By, now: datetime, polic
 
 
 def end_many(account_id: int, by: audit.By, now: datetime, policy: Policy, *, keep: int | None = None) -> int:
-    """Sign an account out everywhere, or everywhere but in the session ``keep``; how many browsers that were."""
+    """Sign an account out everywhere, or everywhere but in the session ``keep``; how many browsers that were.
+
+    No browser of before is known any more: the next log-in from it is told of by mail.
+    """
+    count = end_on_record(account_id, by, now, policy, keep=keep)
+    forget_browsers(account_id, now)
+    db.session.commit()
+    return count
+
+
+def end_on_record(account_id: int, by: audit.By, now: datetime, policy: Policy, *, keep: int | None = None) -> int:
+    """As `end_all_sessions`, and on record with how many browsers that were. No commit."""
     ended = db.session.scalars(_delete_all(account_id, keep).returning(_is_alive(now, policy))).all()
     count = sum(map(bool, ended))  # Those past their time were not signed in any more.
     if count:
         audit.record("sessions.ended", account_id, by, now, count=count)
-    db.session.commit()
     return count
+
+
+def forget_browsers(account_id: int, now: datetime) -> None:
+    """No browser that was marked as known before ``now`` is known any more (rule 7.1). No commit."""
+    db.session.execute(update(Account).where(Account.id == account_id).values(browsers_known_since=now))
 
 
 def _is_alive(now: datetime, policy: Policy) -> ColumnElement[bool]:

@@ -21,6 +21,7 @@ from webapp.services.sessions import end_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from flask.typing import ResponseReturnValue
 
@@ -79,8 +80,8 @@ def log_in() -> ResponseReturnValue:
 def code() -> ResponseReturnValue:
     form = MailedCodeForm()
 
-    def give(attempt_id: int, known: bool) -> ResponseReturnValue:
-        now, policy = clock.now(), current_app.config["POLICY"]
+    def give(attempt_id: int, marked_at: datetime | None) -> ResponseReturnValue:
+        now, policy, known = clock.now(), current_app.config["POLICY"], marked_at is not None
         service.check_code(attempt_id, form.code.data or "", now, policy, known_browser=known)
         return go_to(url_for("log_in.authenticator"))
 
@@ -122,11 +123,11 @@ def log_out() -> ResponseReturnValue:
 
 def _second_step(
     finish: Callable[..., LoggedIn], form: AuthenticatorForm | RecoveryCodeForm
-) -> Callable[[int, bool], ResponseReturnValue]:
-    def give(attempt_id: int, known: bool) -> ResponseReturnValue:
+) -> Callable[[int, datetime | None], ResponseReturnValue]:
+    def give(attempt_id: int, marked_at: datetime | None) -> ResponseReturnValue:
         now, policy = clock.now(), current_app.config["POLICY"]
         done = finish(
-            attempt_id, form.code.data or "", by(), now, policy, request.user_agent.string, known_browser=known
+            attempt_id, form.code.data or "", by(), now, policy, request.user_agent.string, marked_at=marked_at
         )
         carried = _carried()
         access.begin(done.token)
@@ -150,7 +151,7 @@ def _carried() -> dict[str, Any]:
 
 
 def _step(
-    name: str, form: PortalForm, give: Callable[[int, bool], ResponseReturnValue], stages: list[Stage]
+    name: str, form: PortalForm, give: Callable[[int, datetime | None], ResponseReturnValue], stages: list[Stage]
 ) -> ResponseReturnValue:
     """One page of logging in: take the answer, or show what the attempt waits for; each end leads on."""
     if access.signed_in:
@@ -159,7 +160,7 @@ def _step(
     attempt_id: int = carried["id"]
     try:
         if form.validate_on_submit():
-            return give(attempt_id, known_browser.is_known(carried["email"].lower(), clock.now()))
+            return give(attempt_id, known_browser.marked_at(carried["email"].lower(), clock.now()))
         waits_for = service.stage(attempt_id, clock.now())
     except AttemptOver:
         if carried["id"]:

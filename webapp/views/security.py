@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, abort, current_app, flash, render_template, request, url_for
 
-from webapp import access, clock, form_errors
+from webapp import access, clock, form_errors, known_browser
 from webapp.access import Audience, allow, by
 from webapp.domain.browsers import describe
 from webapp.extensions import csrf
@@ -108,8 +108,9 @@ def authenticator() -> ResponseReturnValue:
     form = AuthenticatorForm()
     account = access.signed_in.account
     if form.validate_on_submit():
+        now = clock.now()
         try:
-            service.replace_authenticator(access.signed_in.id, form.code.data or "", by(), clock.now(), _policy())
+            service.replace_authenticator(access.signed_in.id, form.code.data or "", by(), now, _policy())
         except WrongCode:
             form.code.errors = [_WRONG_NEW_CODE]
         except NotFound:
@@ -117,6 +118,7 @@ def authenticator() -> ResponseReturnValue:
             flash("No new authenticator is being set up in this browser. The one below is in force.", "info")
             return go_to(url_for("security.index"))
         else:
+            known_browser.remember(account.email_folded, now)
             flash(
                 "Your new authenticator is in force. All other browsers are signed out. You stay logged in here.",
                 "success",
@@ -220,11 +222,13 @@ def end_sessions() -> ResponseReturnValue:
     form = EndSessionsForm()
     if not form.validate_on_submit():
         abort(400)
-    here = access.signed_in
+    here, now = access.signed_in, clock.now()
+    address = here.account.email_folded
     keep = here.id if form.scope.data == "others" else None
-    count = sessions.end_many(here.account_id, by(), clock.now(), _policy(), keep=keep)
+    count = sessions.end_many(here.account_id, by(), now, _policy(), keep=keep)
     if keep is None:
         return _logged_out("You are signed out everywhere.")
+    known_browser.remember(address, now)
     return _list("You are signed out everywhere else." if count else "No other browser was signed in.")
 
 

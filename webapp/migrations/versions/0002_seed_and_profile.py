@@ -60,6 +60,7 @@ def upgrade() -> None:
     op.add_column("authenticator", sa.Column("next_encrypted_key", sa.String(length=255), nullable=True))
     op.add_column("authenticator", sa.Column("next_session_hash", sa.String(length=64), nullable=True))
     op.add_column("account", sa.Column("recovery_session_hash", sa.String(length=64), nullable=True))
+    op.add_column("account", sa.Column("browsers_known_since", sa.DateTime(timezone=True), nullable=True))
     op.add_column("session", sa.Column("confirmed_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("request", sa.Column("due_on", sa.Date(), nullable=True))
     for table, states in _STATES.items():
@@ -75,7 +76,10 @@ def downgrade() -> None:
         ("request", ["due_on"]),
         ("session", ["confirmed_at"]),
         ("authenticator", ["next_session_hash", "next_encrypted_key"]),
-        ("account", ["recovery_session_hash", "department", "mobile", "last_name", "first_name"]),
+        (
+            "account",
+            ["browsers_known_since", "recovery_session_hash", "department", "mobile", "last_name", "first_name"],
+        ),
     ):
         for column in columns:
             op.drop_column(table, column)
