@@ -544,6 +544,7 @@ def test_removing_one_that_was_onboarded_invites_anew(holder, now, policy):
     assert removed.context == {
         "device_id": device.id,
         "cause": "holder",
+        "was_onboarded": True,
         "deadline": (later + 30 * DAY).isoformat(),
     }
 
@@ -623,7 +624,7 @@ def test_what_is_under_way_for_too_long_is_removed_with_a_mail(holder, now, poli
     assert fresh(account).seed_status is S.INVITED
     assert links(account)[-1] == (InvitationState.LIVE, now + 30 * DAY)
     removed = db.session.scalars(select(Mail).where(Mail.kind == "device_removed")).one()
-    assert removed.context["cause"] == "time"
+    assert (removed.context["cause"], removed.context["was_onboarded"]) == ("time", False)
     assert removed.context["deadline"] == (now + 30 * DAY).isoformat()
     assert details("device.removed") == [{"device": device.id, "cause": "time"}]
 

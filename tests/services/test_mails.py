@@ -286,7 +286,10 @@ def removed_device(world, seed_status, status=AccountStatus.ACTIVE):
 
 def device_removed(world):
     account, device = removed_device(world, SeedStatus.INVITED)
-    return emails.device_removed(account, device, "holder", world.now, world.now + timedelta(days=30)), [
+    later = world.now + timedelta(days=30)
+    return emails.device_removed(account, device, "holder", world.now, later, was_onboarded=True), [
+        "Your device is no longer in SEED",
+        "If this was not you,",
         TODAY,
         "It was removed from your devices page. Your TechPass is not affected.",
         f"by {IN_30_DAYS}",
@@ -297,7 +300,9 @@ def device_removed(world):
 
 def device_removed_by_time(world):
     account, device = removed_device(world, SeedStatus.EXPIRED)
-    return emails.device_removed(account, device, "time", world.now), [
+    return emails.device_removed(account, device, "time", world.now, was_onboarded=False), [
+        "Your device was not onboarded to SEED and was removed",
+        "it happened by itself, and nobody did it",
         "was not completed within 14 days",
         "Your SEED invitation has run out meanwhile",
         "http://localhost/profile#seed",
@@ -306,7 +311,9 @@ def device_removed_by_time(world):
 
 def device_removed_by_the_mdm_system(world):
     account, device = removed_device(world, SeedStatus.SUSPENDED, AccountStatus.DISABLED)
-    return emails.device_removed(account, device, "mdm", world.now), [
+    return emails.device_removed(account, device, "mdm", world.now, was_onboarded=True), [
+        "Your device is no longer in SEED",
+        "it happened by itself, and nobody did it",
         "The MDM system told us",
         "as long as your TechPass is disabled",
     ]
@@ -566,6 +573,18 @@ def test_what_a_device_is_called_and_why_it_failed_is_text_and_never_markup(worl
     mail = rendered(emails.device_failed(account, device, world.now), world.now)
     assert mail.text.count(NASTY) == 2
     assert "<script" not in mail.html
+
+
+@pytest.mark.parametrize(("cause", "was_onboarded"), [("holder", True), ("time", False), ("mdm", False), ("mdm", True)])
+def test_a_removed_device_is_told_of_as_it_was_and_as_it_came_about(world, cause, was_onboarded):
+    account, device = removed_device(world, SeedStatus.INVITED)
+    row = emails.device_removed(account, device, cause, world.now, was_onboarded=was_onboarded)
+    mail = rendered(row, world.now)
+    for words in (mail.subject, one_line(mail.text), one_line(mail.html)):
+        assert ("no longer in SEED" in words) is was_onboarded
+        assert ("was not onboarded to SEED" in words) is not was_onboarded
+    for words in (one_line(mail.text), one_line(mail.html)):
+        assert ("sign out everywhere" in words) is (cause == "holder")
 
 
 def test_what_a_browser_calls_itself_is_text_and_never_markup(world):

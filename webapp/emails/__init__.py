@@ -98,14 +98,29 @@ def device_failed(account: Account, device: Device, now: datetime) -> MailRow:
 
 
 def device_removed(
-    account: Account, device: Device, cause: str, now: datetime, deadline: datetime | None = None
+    account: Account,
+    device: Device,
+    cause: str,
+    now: datetime,
+    deadline: datetime | None = None,
+    *,
+    was_onboarded: bool,
 ) -> MailRow:
-    """Rule 4.6: the device is in SEED no more; ``cause`` is "holder", "time" or "mdm".
+    """Rule 4.6: the device is in SEED no more, or its onboarding ended; ``cause`` is "holder", "time" or "mdm".
 
     ``deadline``, by when another can be registered; None where that does not follow from it.
     """
     until: dict[str, Any] = {"deadline": deadline.isoformat()} if deadline else {}
-    return _row("device_removed", device.id, account, now, device_id=device.id, cause=cause, **until)
+    return _row(
+        "device_removed",
+        device.id,
+        account,
+        now,
+        device_id=device.id,
+        cause=cause,
+        was_onboarded=was_onboarded,
+        **until,
+    )
 
 
 def seed_rejected(account: Account, request_id: int, now: datetime) -> MailRow:

@@ -212,7 +212,7 @@ def _context(letter: Letter, keys: Sequence[str], now: datetime) -> tuple[dict[s
 def _given(context: dict[str, Any]) -> dict[str, Any]:
     """What the row itself says, with instants in place of their text."""
     given: dict[str, Any] = {
-        name: context[name] for name in ("tried", "browser", "cause", "changed") if name in context
+        name: context[name] for name in ("tried", "browser", "cause", "changed", "was_onboarded") if name in context
     }
     return given | {name: datetime.fromisoformat(context[name]) for name in ("at", "deadline") if name in context}
 

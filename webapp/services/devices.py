@@ -346,7 +346,7 @@ def _take_out(
     audit.record("device.removed", account.id, by, now, device=device.id, cause=cause, **detail)
     deadline = _free_seed(account, now, policy)
     if account.status in _MAY_BE_TOLD and (was_onboarded or cause != "holder"):
-        outbox.post(emails.device_removed(account, device, cause, now, deadline))
+        outbox.post(emails.device_removed(account, device, cause, now, deadline, was_onboarded=was_onboarded))
 
 
 def _free_seed(account: Account, now: datetime, policy: Policy) -> datetime | None:
