@@ -12,10 +12,10 @@ from sqlalchemy import func, select
 
 from webapp import known_browser
 from webapp.domain.lifecycle import AccountStatus
-from webapp.domain.tokens import LOG_IN_CODE, derive_code
+from webapp.domain.tokens import LOG_IN_CODE, address_hash, derive_code
 from webapp.extensions import db
 from webapp.models import Authenticator, BrowserSession, LogInAttempt, Mail, WrongCode
-from webapp.services import accounts, audit, authenticators, keys
+from webapp.services import accounts, audit, authenticators, keys, wrong_codes
 
 EMAIL = "peter@tech.gov.sg"
 
@@ -226,6 +226,22 @@ def test_too_many_wrong_codes_say_what_to_do(client, person):
     answer = client.submit("/log-in/code", code=mailed_code())
     assert "Wait 5 minutes" in refused(client, answer).text
     assert db.session.scalar(select(func.count()).select_from(WrongCode)) == 5
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["known-address", "unknown-address"])
+def test_too_many_in_a_day_say_to_come_back_tomorrow(client, make, now, policy, there):
+    """Promise 3: whoever has the address, if anybody."""
+    if there:
+        make.account(email=EMAIL)
+    hashed = address_hash(keys.secret_key(), EMAIL)
+    for number in range(policy.wrong_codes_per_day):
+        wrong_codes.count(hashed, now - timedelta(minutes=10 + number), known_browser=False)
+    db.session.commit()
+    begin(client)
+    client.get("/log-in/code")
+    page = refused(client, client.submit("/log-in/code", code="000000")).text
+    assert "Too many wrong codes today. Nothing was checked. Try again at this time tomorrow" in page
+    assert "5 minutes" not in page
 
 
 def test_a_recovery_code_lets_in_and_tells_how_many_are_left(client, person, totp, policy):

@@ -12,9 +12,10 @@ from sqlalchemy import func, select
 
 from tests.onboarding import Visit, app_of, landing
 from webapp.access import SESSION_TOKEN
+from webapp.domain.tokens import address_hash
 from webapp.extensions import db
 from webapp.models import AuditEvent, Authenticator, BrowserSession, Mail, RecoveryCode, SessionKind, WrongCode
-from webapp.services import authenticators, sessions
+from webapp.services import authenticators, keys, sessions, wrong_codes
 
 EDGE = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/140.0 Safari/537.36 Edg/140.0"
 SECURITY = "/profile/security"
@@ -223,6 +224,16 @@ def test_too_many_wrong_codes_end_by_themselves(client, person, totp, now, set_n
     set_now(later)
     client.get(CONFIRM)
     assert landing(client.submit(CONFIRM, code=totp.at(later))) == SECURITY
+
+
+def test_too_many_in_a_day_say_to_come_back_tomorrow(client, person, totp, now, policy):
+    for number in range(policy.wrong_codes_per_day):
+        at = now - (10 + number) * MINUTE
+        wrong_codes.count(address_hash(keys.secret_key(), person.email_folded), at, known_browser=True)
+    db.session.commit()
+    client.get(CONFIRM)
+    page = shown_error(client, client.submit(CONFIRM, code=totp.at(now)), "Try again at this time tomorrow")
+    assert "Wait 5 minutes" not in page
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,8 @@ def test_wrong_codes_are_counted_and_the_end_of_it_ends_by_itself(person, totp, 
     with pytest.raises(TooManyTries):
         confirming.confirm_with_recovery_code(session.id, "abcd-efgh-2345", by, later, policy)
     assert count(WrongCodeRow, known_browser=True) == 5
+    event = db.session.scalars(select(AuditEvent)).one()
+    assert (event.action, event.account_id, event.at) == ("identity.refused", person.id, now + 4 * SECOND)
     later = now + 4 * SECOND + 5 * MINUTE
     confirming.confirm_with_authenticator(session.id, totp.at(later), by, later, policy)
 

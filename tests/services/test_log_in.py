@@ -241,8 +241,9 @@ def test_five_wrong_codes_in_five_minutes_are_the_end_of_guessing_for_a_while(ma
         with pytest.raises(WrongCode):
             check(attempt, wrong_code(attempt), at, policy)
     fresh = log_in.start("peter@tech.gov.sg", now + 2 * MINUTE, policy).attempt_id
-    with pytest.raises(TooManyTries):
+    with pytest.raises(TooManyTries) as error:
         check(fresh, code_of(fresh), now + 2 * MINUTE, policy)
+    assert not error.value.today
     # The browsers that the holder logged in from before have a count of their own.
     with pytest.raises(WrongCode):
         check(fresh, wrong_code(fresh), now + 2 * MINUTE, policy, known=True)
@@ -264,8 +265,9 @@ def test_fifty_wrong_codes_are_the_end_for_a_day(person, now, policy):
         at += 2 * MINUTE
     late = now + timedelta(hours=23, minutes=59)
     attempt = log_in.start(person.email, late, policy).attempt_id
-    with pytest.raises(TooManyTries):
+    with pytest.raises(TooManyTries) as error:
         check(attempt, code_of(attempt), late, policy)
+    assert error.value.today
     check(attempt, code_of(attempt), late + MINUTE, policy)
 
 

@@ -154,6 +154,7 @@ WORDS: dict[str, str | Callable[[dict[str, Any]], str]] = {
     "identity.confirmed": lambda detail: (
         f"A code of your {_method(detail)} given again, before a change of how you log in"
     ),
+    "identity.refused": "Too many wrong codes given, before a change of how you log in",
     "log_in.succeeded": lambda detail: f"Logged in, with a code of your {_method(detail)}",
     "sessions.ended": _sessions_ended,
     "account.activated": "TechPass activated",

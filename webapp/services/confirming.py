@@ -68,11 +68,17 @@ def _confirm(
     account = session.account
     hashed = address_hash(secret_key(), account.email_folded)
     # Whoever is signed in has passed both steps: a browser that is known, whatever it carries.
-    if wrong_codes.are_too_many(hashed, now, policy, known_browser=True):
+    try:
+        wrong_codes.refuse_too_many(hashed, now, policy, known_browser=True)
+    except TooManyTries:
         db.session.rollback()
-        raise TooManyTries
+        raise
     if not use(account.id, code, now):
         wrong_codes.count(hashed, now, known_browser=True)
+        try:
+            wrong_codes.refuse_too_many(hashed, now, policy, known_browser=True)
+        except TooManyTries:  # From here on; those that are refused then are not counted, so this is said once.
+            audit.record("identity.refused", account.id, by, now, method=method)
         db.session.commit()
         raise WrongCode
     session.confirmed_at = now

@@ -60,7 +60,11 @@ class WrongCode(ServiceError):
 
 
 class TooManyTries(ServiceError):
-    """Too many wrong codes; it ends by itself (rule 7.1)."""
+    """Too many wrong codes; it ends by itself (rule 7.1): within a day where they were too many for ``today``."""
+
+    def __init__(self, *, today: bool = False) -> None:
+        super().__init__()
+        self.today = today
 
 
 class TechPassFirst(ServiceError):

@@ -264,12 +264,13 @@ def _take(
     if attempt is None or _is_over(attempt, now):
         db.session.rollback()
         raise AttemptOver
-    if (
-        wrong_codes.are_too_many(attempt.address_hash, now, policy, known_browser=known_browser)
-        or attempt.tries >= policy.login_code_tries
-    ):
+    try:
+        wrong_codes.refuse_too_many(attempt.address_hash, now, policy, known_browser=known_browser)
+        if attempt.tries >= policy.login_code_tries:
+            raise TooManyTries
+    except TooManyTries:
         db.session.rollback()
-        raise TooManyTries
+        raise
     return attempt, account
 
 

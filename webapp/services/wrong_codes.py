@@ -15,6 +15,7 @@ from sqlalchemy import case, func, select
 from webapp.extensions import db
 from webapp.models import WrongCode
 from webapp.models.base import insert_row
+from webapp.services.errors import TooManyTries
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,8 +26,8 @@ _FEW_MINUTES = timedelta(minutes=5)
 _DAY = timedelta(days=1)
 
 
-def are_too_many(address_hash: str, now: datetime, policy: Policy, *, known_browser: bool) -> bool:
-    """Whether no more codes are checked for an address at present; it ends by itself."""
+def refuse_too_many(address_hash: str, now: datetime, policy: Policy, *, known_browser: bool) -> None:
+    """Raises `TooManyTries` where no more codes are checked for an address at present; it ends by itself."""
     today, lately = db.session.execute(
         select(func.count(), func.coalesce(func.sum(case((WrongCode.at > now - _FEW_MINUTES, 1), else_=0)), 0)).where(
             WrongCode.address_hash == address_hash,
@@ -34,7 +35,10 @@ def are_too_many(address_hash: str, now: datetime, policy: Policy, *, known_brow
             WrongCode.at > now - _DAY,
         )
     ).one()
-    return bool(lately >= policy.wrong_codes_per_5_minutes or today >= policy.wrong_codes_per_day)
+    if today >= policy.wrong_codes_per_day:
+        raise TooManyTries(today=True)
+    if lately >= policy.wrong_codes_per_5_minutes:
+        raise TooManyTries
 
 
 def count(address_hash: str, now: datetime, *, known_browser: bool) -> None:

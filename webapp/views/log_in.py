@@ -173,8 +173,8 @@ def _step(
     except WrongCode:
         _say(form, WRONG[name])
         waits_for = stages[0]
-    except TooManyTries:
-        _say(form, "Too many wrong codes. Nothing was checked. Wait 5 minutes, then log in again with a new code")
+    except TooManyTries as error:
+        _say(form, TOO_MANY_TODAY if error.today else TOO_MANY + "Wait 5 minutes, then log in again with a new code")
         waits_for = stages[0]
     if waits_for not in stages:
         return go_to(url_for(_PAGES[waits_for]))
@@ -195,6 +195,9 @@ WRONG = {
     ),
     "recovery": "This code is not right, or was used before. Each recovery code works once",
 }
+
+TOO_MANY = "Too many wrong codes. Nothing was checked. "
+TOO_MANY_TODAY = "Too many wrong codes today. Nothing was checked. Try again at this time tomorrow, with a new code"
 
 
 def _say(form: PortalForm, message: str) -> None:

@@ -17,7 +17,7 @@ from webapp.htmx import go_to, wants_fragment
 from webapp.services import confirming, sessions
 from webapp.services import security as service
 from webapp.services.errors import ConfirmFirst, NotFound, TooManyTries, WrongCode
-from webapp.views.log_in import WRONG, tell_codes_left
+from webapp.views.log_in import TOO_MANY, TOO_MANY_TODAY, WRONG, tell_codes_left
 from webapp.views.onboarding import WRONG_SAVED_CODE, as_drawn, codes_file
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ def confirm() -> ResponseReturnValue:
             _confirm(form.code.data or "", with_recovery_code=with_recovery_code)
         except WrongCode:
             form.code.errors = [WRONG["recovery" if with_recovery_code else "authenticator"]]
-        except TooManyTries:
-            form.code.errors = ["Too many wrong codes. Nothing was checked. Wait 5 minutes, then enter a new code"]
+        except TooManyTries as error:
+            form.code.errors = [TOO_MANY_TODAY if error.today else TOO_MANY + "Wait 5 minutes, then enter a new code"]
         else:
             return go_to(leads_to)
     this: dict[str, Any] = {
