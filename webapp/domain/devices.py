@@ -39,23 +39,29 @@ def read_device_id(text: str) -> str:
     return only
 
 
+_SYSTEM = r"\b(?:os|operating system|macos|windows)\b"
 _ADVICE = {
-    r"not (?:found|enrolled|registered)|unknown device|no such device": (
+    r"\b(?:device|mac|computer)\b.*\bnot found\b|\bnot (?:found in intune|enrolled|registered)\b|"
+    r"\bunknown device\b|\bno such device\b": (
         "Check that Company Portal on the device says that it is enrolled, and that the Intune Device ID here is the "
         "device’s own; if it is not, remove the device here and register it anew. Then choose Retry."
     ),
-    r"encrypt|filevault|bitlocker": (
+    r"\b(?:un)?encrypt(?:ed|ion)?\b|\bfilevault\b|\bbitlocker\b": (
         "Turn on the disk’s encryption (FileVault on a Mac, BitLocker on Windows), wait until it has finished, then "
         "choose Retry."
     ),
-    r"version|update|out of date|outdated|unsupported": (
+    rf"{_SYSTEM}.*\b(?:versions?|updates?|upgrade|old|older|outdated|unsupported|not supported)\b|"
+    rf"\b(?:update|upgrade|old|outdated|unsupported)\b.*{_SYSTEM}|\bout of date\b|\boutdated\b": (
         "Update the device’s operating system, restart it, then choose Retry."
     ),
-    r"complian|passcode|password|firewall": (
+    r"\b(?:non-?)?complian(?:t|ce)\b|\bpass(?:code|word)s?\b|\bfirewalls?\b": (
         "Open Company Portal on the device, choose Check status, and do what it asks for. Then choose Retry."
     ),
-    r"space|storage|disk full": "Free some space on the device’s disk, restart it, then choose Retry.",
-    r"install|software|network|offline|connect|timed? ?out": (
+    r"\b(?:disk|free|enough|more|no|of|storage) space\b|\bspace (?:left on|on)\b|\bstorage\b|\bdisk (?:is )?full\b": (
+        "Free some space on the device’s disk, restart it, then choose Retry."
+    ),
+    r"\b(?:re)?install(?:ed|ing|ation|er)?s?\b|\bsoftware\b|\bnetwork\b|\boffline\b|"
+    r"\b(?:dis)?connect(?:ed|ion|ivity)?\b|\btimed?[ -]?out\b": (
         "Restart the device, keep it switched on and connected to the internet, then choose Retry."
     ),
 }
