@@ -255,7 +255,9 @@ def test_too_many_in_a_day_say_to_come_back_tomorrow(client, person, totp, now, 
 )
 def test_confirming_leads_on_to_a_page_of_security_alone(client, person, totp, now, following):
     """L8."""
-    client.get(CONFIRM, query_string={"next": following})
+    page = client.get(CONFIRM, query_string={"next": following}).text
+    assert "Then choose on Security what to change" in page
+    assert "Before you" not in page, "a change is named that this does not lead on to"
     client.get(CONFIRM)
     answer = client.post(
         CONFIRM, query_string={"next": following}, data={"csrf_token": client.csrf_token(), "code": totp.at(now)}
@@ -428,6 +430,10 @@ def test_one_browser_is_signed_out_and_its_cookie_is_dead_at_once(app, client, p
     assert "The browser is signed out." in page
     assert "Edge on Windows" not in page
     assert "Firefox on Linux" in page
+    page = sign_out(client, f"{SECURITY}/sessions/{number}/end", htmx)
+    assert "That browser was signed out already." in page, "the second of two tabs"
+    assert "Firefox on Linux" in page
+    assert "Edge on Windows" not in page
     assert third.get("/profile").status_code == 200
     assert client.get("/profile").status_code == 200
     assert other.get(SECURITY).location == "/log-in?next=/profile/security"
@@ -482,9 +488,9 @@ def test_somebody_elses_browser_does_not_exist(app, client, make, person, totp, 
     number = db.session.scalar(select(func.max(BrowserSession.id)))
     client.get(SECURITY)
     before = written()
-    for wanted in (number, 10**15):
-        assert client.submit(f"{SECURITY}/sessions/{wanted}/end", htmx=htmx).status_code == 404
-        client.get(SECURITY)
+    said = [sign_out(client, f"{SECURITY}/sessions/{wanted}/end", htmx) for wanted in (number, 10**15)]
+    assert "That browser was signed out already." in said[0]
+    assert [re.sub(r'value="[^"]*"', "", page) for page in said] == [re.sub(r'value="[^"]*"', "", said[0])] * 2
     assert written() == before
     assert stranger.get("/profile").status_code == 200
 

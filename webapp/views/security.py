@@ -209,7 +209,8 @@ def end_session(session_id: int) -> ResponseReturnValue:
     try:
         sessions.end_one(session_id, access.signed_in.account_id, by(), clock.now(), _policy())
     except NotFound:
-        abort(404)
+        # Pressed in two tabs, or ended by itself. Somebody else's, and what never was, get the very same answer (Z2).
+        return _list("That browser was signed out already.", "info")
     if session_id == access.signed_in.id:
         return _logged_out("You are logged out.")
     return _list("The browser is signed out.")
@@ -252,10 +253,10 @@ def _listed(browsers: list[BrowserSession]) -> dict[str, Any]:
     return {"browsers": [(each, describe(each.user_agent)) for each in ordered], "present": present}
 
 
-def _list(message: str) -> ResponseReturnValue:
+def _list(message: str, category: str = "success") -> ResponseReturnValue:
     """The browsers as they are now: the fragment with its message, or the page with a notice."""
     if not wants_fragment():
-        flash(message, "success")
+        flash(message, category)
         return go_to(url_for("security.index"))
     found = sessions.signed_in_browsers(access.signed_in.account_id, clock.now(), _policy())
     return render_template("security/_sessions.html", message=message, **_listed(found))
