@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -254,6 +255,25 @@ def test_pressing_twice_registers_one(client, officer, htmx):
 
 
 @STYLES
+@pytest.mark.parametrize("how", ["failed", "other words"])
+def test_registering_what_is_there_from_an_old_tab_says_that_it_stands_as_it_was(client, officer, htmx, how):
+    client.get("/profile/devices")
+    token = client.csrf_token()
+    send(client, "/profile/devices", htmx, csrf_token=token, **FIELDS)
+    client.get("/profile/devices")
+    typed = dict(FIELDS)
+    if how == "failed":
+        db.session.scalars(select(Device)).one().status = D.FAILED
+        db.session.commit()
+    else:
+        typed["name"] = "Another name"
+    page = told(client, send(client, "/profile/devices", htmx, csrf_token=token, **typed), htmx)
+    assert "MacBook at home is registered already. It stands below as it was." in page
+    assert "notice-info" in page
+    assert "We email you when" not in page
+
+
+@STYLES
 def test_a_second_device_is_refused(client, officer, device_in, htmx):
     client.get("/profile/devices")
     token = client.csrf_token()
@@ -365,7 +385,37 @@ def test_refresh_says_how_it_stands_though_nothing_changed(client, device_in):
     device = device_in()
     answer = client.htmx("GET", f"/profile/devices/{device.id}")
     assert answer.status_code == 200
-    assert "data-announce>Triggered, waiting for software installation (step 1 of 2).<" in answer.text
+    assert 'data-announce="MacBook Air: Triggered, waiting for software installation (step 1 of 2)."' in answer.text
+    assert answer.text.count("waiting for software installation") == 2  # Once to be read out, once to be seen.
+
+
+def test_keeping_a_device_says_which_and_how_it_stands(client, device_in):
+    device = device_in(D.FAILED)
+    asked = client.htmx("GET", f"/profile/devices/{device.id}/remove").text
+    (address,) = re.findall(r'hx-get="([^"]+)"', asked)
+    answer = client.htmx("GET", address.replace("&amp;", "&"))
+    assert 'data-announce="Nothing was removed. MacBook Air: Failed."' in answer.text
+
+
+@pytest.mark.parametrize("status", [D.SOFTWARE_INSTALLED, D.FAILED])
+def test_a_row_that_has_changed_takes_the_notice_of_before_away(client, officer, status):
+    client.get("/profile/devices")
+    page = client.submit("/profile/devices", htmx=True, **FIELDS).text
+    assert '<div id="devices-notice" tabindex="-1" data-focus>' in page
+    assert "hx-swap-oob" not in page
+    device = db.session.scalars(select(Device)).one()
+    device.status = status
+    db.session.commit()
+    row = client.htmx("GET", f"/profile/devices/{device.id}?shown=triggered").text
+    assert '<div id="devices-notice" hx-swap-oob="innerHTML"></div>' in row
+    assert "data-focus" not in row
+
+
+def test_the_help_stays_open_when_the_form_comes_back(client, officer):
+    client.get("/profile/devices")
+    page = client.submit("/profile/devices", htmx=True, **FIELDS | {"name": ""}).text
+    for name in ("on-macos", "on-windows"):
+        assert f'<details class="help" id="{name}" hx-preserve="true">' in page
 
 
 @pytest.mark.parametrize("how", ["removed", "overdue"])

@@ -81,6 +81,10 @@ def register() -> ResponseReturnValue:
         return _done("Nothing was registered: remove your device first, then register the other one.", "info")
     except AgreementMissing:
         return _done("Nothing was registered: accept the policy below first.", "info")
+    typed = (new.name, new.operating_system, new.serial_number)
+    if not device.is_under_way or (device.name, device.operating_system, device.serial_number) != typed:
+        # From a page that was open for long: what was typed now is not kept, and no mail follows.
+        return _done(f"{device.name} is registered already. It stands below as it was.", "info")
     return _done(f"{device.name} is registered. We email you when it is onboarded.", "success")
 
 
@@ -112,7 +116,8 @@ def row(device_id: int) -> ResponseReturnValue:
         return _whole(f"{device.name} is removed.", "info")
     if shown == device.status:
         return "", 204
-    return _row(device, message=STATUS_NAMES[device.status] + "." if shown is None else "", announces=True)
+    stands = f"{device.name}: {STATUS_NAMES[device.status]}."
+    return _row(device, message=f"Nothing was removed. {stands}" if "kept" in request.args else stands)
 
 
 @blueprint.post("/devices/<id:device_id>/retry")
@@ -127,7 +132,7 @@ def retry(device_id: int) -> ResponseReturnValue:
     device = _own(device_id)
     message = f"We are trying to onboard {device.name} again." if done else "Nothing was changed: it has not failed."
     if wants_fragment():
-        return _row(device, message=message, announces=True, focus=True)
+        return _row(device, message=message, focus=True)
     flash(message, "success" if done else "info")
     return go_to(url_for("devices.index"))
 
@@ -165,10 +170,8 @@ def _known() -> dict[str, Any]:
     return {"status_names": STATUS_NAMES, "system_names": SYSTEM_NAMES, "advice": advice}
 
 
-def _row(device: Device, *, message: str, announces: bool, focus: bool = False) -> str:
-    return render_template(
-        "devices/_row.html", device=device, message=message, announces=announces, focus=focus, **_known()
-    )
+def _row(device: Device, *, message: str, focus: bool = False) -> str:
+    return render_template("devices/_row.html", device=device, message=message, focus=focus, **_known())
 
 
 def _page(form: DeviceForm, *, message: str = "", kind: str = "", agreement_form: AgreementForm | None = None) -> str:
