@@ -6,7 +6,8 @@ import re
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import log_in, onboard, sign_up
+from tests.browser.conftest import log_in, nothing, onboard, sign_up
+from tests.browser.test_seed_story import tell as tell_seeds_story
 
 
 def test_the_story_without_scripts(world, admin):
@@ -34,6 +35,10 @@ def test_the_story_without_scripts(world, admin):
     officer.get_by_role("button", name="Log out").click()
     expect(officer.locator("main")).to_contain_text("You are logged out")
     log_in_later(world, officer, email, totp)
+
+
+def test_seeds_story_without_scripts(world, admin):
+    tell_seeds_story(world, admin, nothing, scripts=False)  # Axe, which looks at pages, is a script of its own.
 
 
 def log_in_later(world, page, email, totp):
