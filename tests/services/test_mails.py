@@ -27,6 +27,7 @@ from webapp.domain.lifecycle import (
 from webapp.domain.policy import Policy
 from webapp.domain.tokens import LOG_IN_CODE, derive_code, new_nonce
 from webapp.emails import render as rendering
+from webapp.emails.purpose import has_ended
 from webapp.emails.render import NotOneLine, load, render
 from webapp.extensions import db
 from webapp.links import invitation_link, receipt_link
@@ -693,3 +694,16 @@ def test_many_mails_are_read_with_few_queries(world):
         db.session.scalars(select(Invitation.id))
     )
     assert replace(letters[0], request=None) == letters[0]
+
+
+@pytest.mark.parametrize("status", [AccountStatus.ACTIVE, AccountStatus.DISABLED], ids=str)
+@pytest.mark.parametrize("kind", [DeviceStatus.ONBOARDED, DeviceStatus.FAILED], ids=str)
+def test_news_of_a_device_reach_only_who_can_use_it(world, kind, status):
+    account = world.make.account(status)
+    device = world.make.device(account, kind)
+    outbox.post(
+        {"onboarded": emails.device_onboarded, "failed": emails.device_failed}[kind](account, device, world.now)
+    )
+    db.session.commit()
+    (letter,) = load(db.session.scalars(select(Mail)).all())
+    assert has_ended(letter, world.now) is (status is AccountStatus.DISABLED)

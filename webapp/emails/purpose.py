@@ -19,6 +19,9 @@ _WHILE_ACCOUNT_IS = {
     "disabled": AccountStatus.DISABLED,
     "account_locked": AccountStatus.DISABLED,
     "account_enabled": AccountStatus.ACTIVE,
+    # Only who can log in can use the device, or try it again.
+    "device_onboarded": AccountStatus.ACTIVE,
+    "device_failed": AccountStatus.ACTIVE,
 }
 _WHILE_SEED_IS = {SEED_EXPIRED: SeedStatus.EXPIRED, "seed_withdrawn": SeedStatus.WITHDRAWN}
 _WHILE_DEVICE_IS = {
@@ -41,8 +44,8 @@ def has_ended(letter: Letter, now: datetime) -> bool:
         return status is not AccountStatus.TERMINATED or mail.kind not in _TO_THE_TERMINATED
     if status is AccountStatus.REJECTED or mail.kind == "request_rejected":
         return status is not AccountStatus.REJECTED or mail.kind != "request_rejected"
-    if mail.kind in _WHILE_ACCOUNT_IS:
-        return status is not _WHILE_ACCOUNT_IS[mail.kind]
+    if mail.kind in _WHILE_ACCOUNT_IS and status is not _WHILE_ACCOUNT_IS[mail.kind]:
+        return True
     if mail.kind == "inactivity_reminder":
         return account.idle_since is None or account.idle_since > mail.created_at
     if mail.kind in _WHILE_SEED_IS:
