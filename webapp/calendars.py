@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from uuid import NAMESPACE_URL, uuid5
 
 from flask import current_app
-from icalendar import Alarm, Calendar, Event
 
 from webapp.domain.lifecycle import InvitationKind
 from webapp.links import public_link
@@ -58,6 +57,9 @@ _WORDS = {
 
 def deadline_file(account: Account, invitation: Invitation) -> CalendarFile:
     """By when ``invitation``, for TechPass or SEED, must be taken up. The same one always gives the same file."""
+    # Imported here, as many processes start and end without it (a quarter of a second).
+    from icalendar import Alarm, Calendar, Event
+
     words = _WORDS[invitation.kind]
     address = public_link(words.path)
     event = Event()

@@ -10,6 +10,11 @@ import os
 
 from webapp import access, cli, errors, formatting, htmx, logs, queue, security, views  # noqa: F401
 
+if os.environ.get("APP_ENV", "production") == "production":
+    # Shared by the workers too. In development a quick start counts more.
+    import holidays  # noqa: F401
+    import icalendar  # noqa: F401
+
 bind = os.environ.get("BIND") or f"127.0.0.1:{os.environ.get('PORT') or 8000}"
 worker_class = "gthread"
 workers = int(os.environ.get("WEB_WORKERS") or 2)

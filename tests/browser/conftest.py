@@ -80,7 +80,7 @@ class World:
 
     def code(self, recipient: str, count: int = 1) -> str:
         """The code in the newest mail that carries one."""
-        text = self.mail(recipient, "code", count).text
+        text = self.mail(recipient, "is your TechPass code", count).text
         found = re.search(r"\b(\d{3}) ?(\d{3})\b", text)
         assert found, text
         return found.group(1) + found.group(2)

@@ -34,7 +34,7 @@ def test_reminders_then_the_notice_then_termination_then_sign_up_again(fresh_wor
     receipt = world.link(email, "received")
 
     reminders = 0
-    for day in range(1, 30):
+    for day in (1, 12, 22, *range(23, 30)):
         world.stack.set_clock(day * DAY + timedelta(minutes=5))
         world.stack.flask("sweep")
         world.stack.flask("sweep")

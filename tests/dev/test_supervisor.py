@@ -38,6 +38,8 @@ def refused(**options: object) -> str:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stop_leaves_no_process_behind(stand_in: Path, number: signal.Signals) -> None:
+    # Should the tests run under nohup, the portal would rightly outlive its terminal.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with stack(cwd=stand_in) as portal:
         assert get(portal)
         # Web and its worker, jobs and the child of theirs, cron, queue, mail.

@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from flask import current_app
-from holidays import country_holidays
 from sqlalchemy import delete, select
 
 from webapp.domain.business_days import business_days_after, singapore_date
@@ -80,4 +79,7 @@ def remove(day: date, by: audit.By, now: datetime) -> None:
 
 @lru_cache(maxsize=16)
 def _public(year: int) -> Mapping[date, str]:
+    # Imported here, as many processes start and end without it (a third of a second).
+    from holidays import country_holidays
+
     return dict(country_holidays("SG", years=year, observed=True, language="en_SG"))
