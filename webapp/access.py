@@ -100,6 +100,11 @@ def forget() -> None:
     g.pop("browser_session", None)
 
 
+def person() -> str:
+    """Whom a limit counts for, on views of somebody signed in."""
+    return str(signed_in.account_id)
+
+
 def by() -> By:
     """Who is acting in this request, for the record."""
     found = _load()

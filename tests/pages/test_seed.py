@@ -11,7 +11,7 @@ from tests.onboarding import Walk, landing
 from webapp.domain.lifecycle import AccountStatus, DeviceStatus, InvitationKind, SeedStatus
 from webapp.extensions import db
 from webapp.models import Account, AuditEvent, BrowserSession, Invitation, Mail, Request
-from webapp.services import seed as service
+from webapp.services.held import hold_active
 
 STYLES = pytest.mark.parametrize("htmx", [False, True], ids=["page", "htmx"])
 
@@ -293,14 +293,13 @@ def test_locked_between_the_guard_and_the_change_they_are_led_to_log_in(client, 
     account = make.account(seed_status=SeedStatus.NOT_REQUIRED)
     make.sign_in(client, account)
     client.get("/profile")
-    lock = service._lock
 
     def locked_first(account_id):
         db.session.get_one(Account, account_id).status = AccountStatus.DISABLED
         db.session.commit()
-        return lock(account_id)
+        return hold_active(account_id)
 
-    monkeypatch.setattr(service, "_lock", locked_first)
+    monkeypatch.setattr("webapp.services.seed.hold_active", locked_first)
     assert landing(client.submit(f"/profile/{action}", htmx=htmx)).startswith("/log-in")
     assert "You were signed out meanwhile" in client.get("/log-in").text
     assert seed_of(account) is SeedStatus.NOT_REQUIRED

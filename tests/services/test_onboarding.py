@@ -29,6 +29,7 @@ from webapp.models import (
 )
 from webapp.services import agreements, audit, authenticators, expiry, invitations, onboarding, requests, sessions
 from webapp.services.errors import AgreementChanged, LinkEnded, NotFound, NotTheNextStep, ServiceError, WrongCode
+from webapp.services.held import hold
 
 VISITOR = audit.By.visitor(PEER)
 SECOND = timedelta(seconds=1)
@@ -408,15 +409,14 @@ def test_the_databases_own_condition_activates_a_pending_account_alone(app, make
     walk = Walk.begin(make)
     walk.to(Step.PRIVACY_POLICY)
     session = walk.session()
-    lock = onboarding._lock
 
-    def lock_and_lose(account_id: int) -> Account:
-        account = lock(account_id)
+    def lock_and_lose(account_id: int) -> Account | None:
+        account = hold(account_id)
         other = update(Account).where(Account.id == account_id).values(status=AccountStatus.TERMINATED)
         db.session.execute(other, execution_options={"synchronize_session": False})
         return account
 
-    monkeypatch.setattr(onboarding, "_lock", lock_and_lose)
+    monkeypatch.setattr("webapp.services.onboarding.hold", lock_and_lose)
     with pytest.raises(LinkEnded):
         walk.answer(Step.PRIVACY_POLICY, session)
     assert count(AuditEvent, action="account.activated") == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, update
-from sqlalchemy.orm import joinedload
 
 from webapp import emails
 from webapp.domain.addresses import parse
@@ -15,6 +14,7 @@ from webapp.extensions import db
 from webapp.models import Account
 from webapp.services import audit, log_in, outbox, seed, seed_card
 from webapp.services.errors import NotFound, ReasonMissing
+from webapp.services.held import hold
 from webapp.services.inactivity import disable_each
 from webapp.services.invitations import invite
 from webapp.services.sessions import forget_browsers
@@ -35,21 +35,6 @@ def by_address(text: str) -> int:
     if found is None:
         raise NotFound
     return found
-
-
-def hold(account_id: int) -> Account:
-    """An account with its row locked, as it is now. Raises `NotFound`."""
-    account = db.session.scalar(
-        select(Account)
-        .where(Account.id == account_id)
-        .options(joinedload(Account.agency, innerjoin=True))
-        .with_for_update(of=Account, key_share=True)
-        .execution_options(populate_existing=True)
-    )
-    if account is None:
-        db.session.rollback()
-        raise NotFound
-    return account
 
 
 def lock_held(account: Account, cause: str, by: audit.By, now: datetime, policy: Policy, **detail: Any) -> None:
@@ -73,7 +58,7 @@ def lock(account_id: int, reason: str, by: audit.By, now: datetime, policy: Poli
     """
     reason = _squeezed(reason)
     account = hold(account_id)
-    if account.status is not AccountStatus.ACTIVE:
+    if account is None or account.status is not AccountStatus.ACTIVE:
         db.session.rollback()
         raise NotFound
     lock_held(account, "operator", by, now, policy, reason=reason)
@@ -88,7 +73,7 @@ def enable(account_id: int, reason: str, by: audit.By, now: datetime, policy: Po
     """
     reason = _squeezed(reason)
     account = hold(account_id)
-    if account.status is not AccountStatus.DISABLED:
+    if account is None or account.status is not AccountStatus.DISABLED:
         db.session.rollback()
         raise NotFound
     seed.settle(account, now, policy)

@@ -23,6 +23,7 @@ from webapp.models import Account, Authenticator, RecoveryCode
 from webapp.models.base import insert_new
 from webapp.services import audit
 from webapp.services.errors import NotFound, ReasonMissing
+from webapp.services.held import hold
 from webapp.services.invitations import invite
 from webapp.services.keys import decrypt, encrypt, secret_key, secret_keys
 from webapp.services.sessions import end_all_sessions, forget_browsers
@@ -301,12 +302,7 @@ def reset_authenticator(account_id: int, reason: str, by: audit.By, now: datetim
     reason = " ".join(reason.split())
     if not reason:
         raise ReasonMissing
-    account = db.session.scalar(
-        select(Account)
-        .where(Account.id == account_id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )
+    account = hold(account_id)
     if account is None or account.status not in (AccountStatus.PENDING, AccountStatus.ACTIVE):
         db.session.rollback()
         raise NotFound

@@ -17,6 +17,7 @@ from webapp.extensions import db
 from webapp.models import Account, BrowserSession
 from webapp.services import audit, authenticators, wrong_codes
 from webapp.services.errors import ConfirmFirst, SessionOver, TooManyTries, WrongCode
+from webapp.services.held import hold
 from webapp.services.keys import secret_key
 
 if TYPE_CHECKING:
@@ -90,12 +91,7 @@ def _confirm(
 def _lock(session_id: int) -> BrowserSession:
     """A session and its account as they are now. Raises `SessionOver` where either has ended meanwhile."""
     account_id = db.session.scalar(select(BrowserSession.account_id).where(BrowserSession.id == session_id))
-    account = db.session.scalar(
-        select(Account)
-        .where(Account.id == account_id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )
+    account = hold(account_id)
     # Read once the row of the account is ours: whoever ends sessions holds it.
     session = db.session.scalar(
         select(BrowserSession)

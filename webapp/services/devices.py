@@ -35,10 +35,10 @@ from webapp.services.errors import (
     DeviceTaken,
     NoSeed,
     NotFound,
-    SessionOver,
     TooManyDevices,
 )
-from webapp.services.invitations import issue, live_invitation, state_at
+from webapp.services.held import hold, hold_active
+from webapp.services.invitations import issue, latest_invitation, live_invitation, state_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,13 +109,13 @@ def deadline_without(device: Device, now: datetime, policy: Policy) -> datetime 
     """By when its holder could register another, were ``device`` removed now (rule 4.5); None if SEED would expire."""
     if device.status is DeviceStatus.ONBOARDED:
         return now + policy.seed_invitation_life
-    deadline = _last_deadline(device.account_id)
-    return None if deadline is None or is_expired(deadline, now) else deadline
+    last = latest_invitation(device.account_id, InvitationKind.SEED)
+    return None if last is None or is_expired(last.expires_at, now) else last.expires_at
 
 
 def accept_policy(account_id: int, version: str, by: audit.By, now: datetime) -> None:
     """Accept the MDM AUP, in the version that was shown (rule 4.4). Raises `SessionOver` or `AgreementChanged`."""
-    account = _lock_active(account_id)
+    account = hold_active(account_id)
     agreement = agreements.in_force(Document.MDM_AUP, now)
     if version != agreement.version:
         db.session.rollback()
@@ -135,7 +135,7 @@ def register(account_id: int, new: NewDevice, by: audit.By, now: datetime, polic
     `DeviceTaken`.
     """
     _settle(account_id, new.intune_device_id, now, policy)
-    account = _lock_active(account_id)
+    account = hold_active(account_id)
     mine = _live(account.id)
     for device in mine:
         if device.intune_device_id == new.intune_device_id:
@@ -194,7 +194,7 @@ def retry(account_id: int, device_id: int, by: audit.By, now: datetime, policy: 
 
     Raises `NotFound`, also for a device that is another's or removed.
     """
-    account = _lock_active(account_id)
+    account = hold_active(account_id)
     device = _lock_device(account, device_id, now)
     if device.status is not DeviceStatus.FAILED:
         db.session.rollback()
@@ -213,7 +213,7 @@ def remove(account_id: int, device_id: int, by: audit.By, now: datetime, policy:
 
     Raises `SessionOver` unless the account is active, `NotFound` for another's device.
     """
-    account = _lock_active(account_id)
+    account = hold_active(account_id)
     try:
         device = _lock_device(account, device_id, now)
     except NotFound:
@@ -235,7 +235,7 @@ def apply(report: Report, now: datetime, policy: Policy) -> str:
             Device.intune_device_id == report.intune_device_id, Device.status != DeviceStatus.REMOVED
         )
     ).one_or_none()
-    account = _lock(found.account_id) if found else None
+    account = hold(found.account_id) if found else None
     if found is None or account is None:
         db.session.rollback()
         raise NotFound
@@ -321,15 +321,12 @@ def remove_overdue_of(account: Account, now: datetime, policy: Policy) -> None:
 
 def _settle(account_id: int, intune_device_id: str, now: datetime, policy: Policy) -> None:
     """What the sweep will do to these devices soon: time limits hold without it (promise 5)."""
-    query = overdue(now).with_only_columns(Device.account_id, Device.id)
     mine_or_same = (Device.account_id == account_id) | (Device.intune_device_id == intune_device_id)
-    for row in db.session.execute(query.where(mine_or_same)).all():
-        account = _lock(row.account_id)
-        device = _lock_row(row.id)
-        if account is not None and device is not None and not device.is_live(now):
-            if device.status is not DeviceStatus.REMOVED:
-                _take_out(account, device, "time", audit.SYSTEM, now, policy)
-            db.session.commit()
+    for holder_id in db.session.scalars(overdue(now).with_only_columns(Device.account_id).where(mine_or_same)).all():
+        holder = hold(holder_id)
+        if holder is not None:
+            remove_overdue_of(holder, now, policy)
+        db.session.commit()
     db.session.rollback()
 
 
@@ -364,7 +361,8 @@ def _free_seed(account: Account, now: datetime, policy: Policy) -> datetime | No
     if account.seed_status is SeedStatus.ONBOARDED:
         account.move_seed(SeedStatus.INVITED, now)
     elif not left:
-        expires_at = _last_deadline(account.id)
+        last = latest_invitation(account.id, InvitationKind.SEED)
+        expires_at = last.expires_at if last else None
         if expires_at is None or is_expired(expires_at, now):
             account.move_seed(SeedStatus.EXPIRED, now)
             audit.record("seed.expired", account.id, audit.SYSTEM, now)
@@ -372,15 +370,6 @@ def _free_seed(account: Account, now: datetime, policy: Policy) -> datetime | No
     if left:
         return None
     return issue(account, InvitationKind.SEED, now, policy, expires_at=expires_at).expires_at
-
-
-def _last_deadline(account_id: int) -> datetime | None:
-    return db.session.scalar(
-        select(Invitation.expires_at)
-        .where(Invitation.account_id == account_id, Invitation.kind == InvitationKind.SEED)
-        .order_by(Invitation.id.desc())
-        .limit(1)
-    )
 
 
 def _clock_from(now: datetime, policy: Policy) -> datetime:
@@ -395,23 +384,6 @@ def _live(account_id: int) -> Sequence[Device]:
         .order_by(Device.id)
         .execution_options(populate_existing=True)
     ).all()
-
-
-def _lock(account_id: int) -> Account | None:
-    return db.session.scalar(
-        select(Account)
-        .where(Account.id == account_id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )
-
-
-def _lock_active(account_id: int) -> Account:
-    account = _lock(account_id)
-    if account is None or account.status is not AccountStatus.ACTIVE:
-        db.session.rollback()
-        raise SessionOver
-    return account
 
 
 def _lock_row(device_id: int) -> Device | None:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
-
 from webapp import emails
-from webapp.domain.lifecycle import AccountStatus
 from webapp.extensions import db
-from webapp.models import Account
 from webapp.services import audit, outbox
-from webapp.services.errors import SessionOver
+from webapp.services.held import hold_active
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,15 +32,7 @@ def change(
     active.
     """
     # The row is locked, so that pressing twice tells of one change.
-    account = db.session.scalar(
-        select(Account)
-        .where(Account.id == account_id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )
-    if account is None or account.status is not AccountStatus.ACTIVE:
-        db.session.rollback()
-        raise SessionOver
+    account = hold_active(account_id)
     edited = [name for name in EDITABLE if name in wanted and (shown is None or wanted[name] != shown.get(name))]
     changed = tuple(name for name in edited if wanted[name] != getattr(account, name))
     if not changed:

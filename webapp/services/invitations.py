@@ -16,6 +16,7 @@ from webapp.extensions import db
 from webapp.models import Account, Invitation
 from webapp.services import audit, outbox
 from webapp.services.errors import LinkEnded, NotFound, TooSoon
+from webapp.services.held import hold
 from webapp.services.keys import secret_key
 
 if TYPE_CHECKING:
@@ -118,12 +119,8 @@ def check_live(invitation: Invitation, now: datetime) -> None:
     if state is InvitationState.LIVE:
         return
     if state is InvitationState.REPLACED:
-        latest = db.session.scalars(
-            select(Invitation)
-            .where(Invitation.account_id == invitation.account_id, Invitation.kind == invitation.kind)
-            .order_by(Invitation.id.desc())
-            .limit(1)
-        ).one()
+        latest = latest_invitation(invitation.account_id, invitation.kind)
+        assert latest is not None, "at least this one"
         latest_state = state_at(latest, now)
         state = state if latest_state is InvitationState.LIVE else latest_state
     raise LinkEnded(state)
@@ -143,9 +140,7 @@ def resend(account_id: int, kind: InvitationKind, by: audit.By, now: datetime, p
     last time, or `LinkEnded` where the account waits for this no more.
     """
     # The row is locked, so that pressing twice sends one mail.
-    account = db.session.scalar(
-        select(Account).where(Account.id == account_id).with_for_update().execution_options(populate_existing=True)
-    )
+    account = hold(account_id)
     live = live_invitation(account_id, kind)
     if account is None or not _waits_for(account, kind) or live is None:
         db.session.rollback()
@@ -168,6 +163,16 @@ def _waits_for(account: Account, kind: InvitationKind) -> bool:
     if kind is InvitationKind.SEED:
         return account.status is AccountStatus.ACTIVE and account.seed_status is SeedStatus.INVITED
     return kind is InvitationKind.TECHPASS and account.status is AccountStatus.PENDING
+
+
+def latest_invitation(account_id: int, kind: InvitationKind) -> Invitation | None:
+    """The account's last link of ``kind``, however it ended."""
+    return db.session.scalar(
+        select(Invitation)
+        .where(Invitation.account_id == account_id, Invitation.kind == kind)
+        .order_by(Invitation.id.desc())
+        .limit(1)
+    )
 
 
 def live_invitation(account_id: int, kind: InvitationKind) -> Invitation | None:

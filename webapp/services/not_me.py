@@ -20,8 +20,9 @@ from webapp.emails import NOT_ME
 from webapp.extensions import db
 from webapp.models import Account, Mail
 from webapp.services import audit
-from webapp.services.accounts import hold, lock_held
+from webapp.services.accounts import lock_held
 from webapp.services.errors import LinkEnded, NotFound
+from webapp.services.held import hold
 from webapp.services.keys import secret_keys
 
 if TYPE_CHECKING:
@@ -57,8 +58,10 @@ def lock(mail_id: int, token: str, by: audit.By, now: datetime, policy: Policy) 
     """Lock the account, once. Raises `NotFound`, or `LinkEnded` with how the link ended."""
     mail = _mail(mail_id, token)
     # Held, so that of many at once the first one locks and the others find it done.
-    assert mail.account_id is not None
     account = hold(mail.account_id)
+    if account is None:
+        db.session.rollback()
+        raise NotFound
     try:
         _check(mail, account, now, policy)
     except LinkEnded:

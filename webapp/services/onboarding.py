@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, update
-from sqlalchemy.orm import joinedload
+from sqlalchemy import update
 
 from webapp import emails
 from webapp.domain.deadlines import inactivity
@@ -21,6 +20,7 @@ from webapp.links import invitation_path
 from webapp.models import Account, Invitation, SessionKind
 from webapp.services import agreements, audit, authenticators, outbox
 from webapp.services.errors import AgreementChanged, LinkEnded, NotTheNextStep, WrongCode
+from webapp.services.held import hold
 from webapp.services.invitations import check_live, find, state_at
 from webapp.services.keys import secret_keys
 from webapp.services.sessions import end_all_sessions, open_session
@@ -63,7 +63,8 @@ def accept(
     The link is not used up by it (rule 3.6). Raises `NotFound` or `LinkEnded`.
     """
     invitation = find(token, kind)
-    account = _lock(invitation.account_id)
+    account = hold(invitation.account_id)
+    assert account is not None, "links keep their account"
     db.session.refresh(invitation, ["state", "expires_at", "accepted_at"])  # It was read before the row was ours.
     _check_live(account, invitation, now)
     if kind is InvitationKind.AUTHENTICATOR:
@@ -159,16 +160,6 @@ def accept_agreement(
     return _finish_if_complete(found, by, now, policy, user_agent)
 
 
-def _lock(account_id: int) -> Account:
-    return db.session.scalars(
-        select(Account)
-        .where(Account.id == account_id)
-        .options(joinedload(Account.agency, innerjoin=True))
-        .with_for_update(of=Account, key_share=True)
-        .execution_options(populate_existing=True)
-    ).one()
-
-
 def _check_live(account: Account, invitation: Invitation, now: datetime) -> None:
     """Raises `LinkEnded` unless the link may be followed at ``now`` by somebody in this status."""
     check_live(invitation, now)
@@ -189,7 +180,7 @@ def _progress(account: Account, kind: InvitationKind, now: datetime) -> Progress
 
 def _take(session: BrowserSession, step: Step, now: datetime) -> Onboarding:
     """Lock the account, and see that the answer is to the next step (T7)."""
-    _lock(session.account_id)
+    hold(session.account_id)
     found = where(session, now)
     if found.step is not step:
         db.session.commit()

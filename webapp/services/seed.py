@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, update
-from sqlalchemy.orm import joinedload
+from sqlalchemy import update
 
 from webapp import emails, queue
 from webapp.domain.lifecycle import (
     SEED_TRANSITIONS,
-    AccountStatus,
     InvitationKind,
     InvitationState,
     RequestKind,
@@ -24,7 +22,8 @@ from webapp.domain.lifecycle import (
 from webapp.extensions import db
 from webapp.models import Account, Request
 from webapp.services import audit, devices, holidays, outbox
-from webapp.services.errors import DeviceFirst, NotEligible, SessionOver
+from webapp.services.errors import DeviceFirst, NotEligible
+from webapp.services.held import hold_active
 from webapp.services.invitations import live_invitation
 from webapp.services.seed_card import card
 
@@ -56,7 +55,7 @@ def request(account_id: int, by: audit.By, now: datetime, policy: Policy) -> boo
 
     Raises `SessionOver` unless the account is active, or `NotEligible`.
     """
-    account = _lock(account_id)
+    account = hold_active(account_id)
     settle(account, now, policy)
     stands = card(account, now)
     if stands.status is SeedStatus.INELIGIBLE:
@@ -83,7 +82,7 @@ def withdraw(account_id: int, by: audit.By, now: datetime, policy: Policy) -> bo
 
     Raises `SessionOver` unless the account is active, or `DeviceFirst` while a device is onboarded or under way.
     """
-    account = _lock(account_id)
+    account = hold_active(account_id)
     settle(account, now, policy)
     stands = card(account, now)
     if stands.devices:
@@ -105,21 +104,6 @@ def withdraw(account_id: int, by: audit.By, now: datetime, policy: Policy) -> bo
     audit.record("seed.withdrawn", account.id, by, now)
     db.session.commit()
     return True
-
-
-def _lock(account_id: int) -> Account:
-    """The active account, its row locked, with its agency. Raises `SessionOver`."""
-    account = db.session.scalar(
-        select(Account)
-        .where(Account.id == account_id)
-        .options(joinedload(Account.agency, innerjoin=True))
-        .with_for_update(of=Account, key_share=True)
-        .execution_options(populate_existing=True)
-    )
-    if account is None or account.status is not AccountStatus.ACTIVE:
-        db.session.rollback()
-        raise SessionOver
-    return account
 
 
 def _end_link(account_id: int, state: InvitationState, now: datetime) -> None:

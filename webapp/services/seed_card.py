@@ -10,7 +10,8 @@ from sqlalchemy import select
 from webapp.domain.deadlines import is_expired
 from webapp.domain.lifecycle import DeviceStatus, InvitationKind, RequestKind, SeedStatus
 from webapp.extensions import db
-from webapp.models import Account, Device, Invitation, Request
+from webapp.models import Account, Device, Request
+from webapp.services.invitations import latest_invitation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +53,7 @@ def card(account: Account, now: datetime) -> SeedCard:
         return SeedCard(status, since, reason=asked.reason if asked else "")
     if status is SeedStatus.EXPIRED:
         # Written down by a sweep, or once a device was removed: the invitation's own end is what counts.
-        latest = _last_link(account.id)
+        latest = latest_invitation(account.id, InvitationKind.SEED)
         return SeedCard(status, min(since, latest.expires_at) if latest else since)
     return SeedCard(status, since)
 
@@ -63,7 +64,7 @@ def _invited(account: Account, now: datetime) -> SeedCard:
     if devices:
         # What is under way does not expire: registering it used the link up (rule 4.3).
         return SeedCard(SeedStatus.INVITED, since, devices=devices)
-    latest = _last_link(account.id)
+    latest = latest_invitation(account.id, InvitationKind.SEED)
     if latest is None or is_expired(latest.expires_at, now):
         return SeedCard(SeedStatus.EXPIRED, latest.expires_at if latest else since)
     return SeedCard(SeedStatus.INVITED, since, valid_until=latest.expires_at)
@@ -74,15 +75,6 @@ def _devices(account_id: int, now: datetime) -> Sequence[Device]:
         select(Device).where(Device.account_id == account_id, Device.status != DeviceStatus.REMOVED).order_by(Device.id)
     )
     return [device for device in found if device.is_live(now)]
-
-
-def _last_link(account_id: int) -> Invitation | None:
-    return db.session.scalar(
-        select(Invitation)
-        .where(Invitation.account_id == account_id, Invitation.kind == InvitationKind.SEED)
-        .order_by(Invitation.id.desc())
-        .limit(1)
-    )
 
 
 def _last_request(account_id: int) -> Request | None:

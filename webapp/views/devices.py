@@ -46,10 +46,6 @@ _TAKEN = (
 _NEWER_AGREEMENT = "Nothing was accepted: there is a newer version of this document. Please read it."
 
 
-def _person() -> str:
-    return str(access.signed_in.account_id)
-
-
 @blueprint.get("/devices")
 @allow(Audience.OFFICER)
 def index() -> ResponseReturnValue:
@@ -59,7 +55,7 @@ def index() -> ResponseReturnValue:
 @blueprint.post("/devices")
 @allow(Audience.OFFICER)
 @csrf.exempt  # The form checks its own token, and keeps what was typed.
-@limiter.limit("60 per hour", key_func=_person)
+@limiter.limit("60 per hour", key_func=access.person)
 def register() -> ResponseReturnValue:
     form = DeviceForm()
     if not form.validate():
@@ -91,7 +87,7 @@ def register() -> ResponseReturnValue:
 @blueprint.post("/mdm-aup")
 @allow(Audience.OFFICER)
 @csrf.exempt  # The form checks its own token, and says beside the button when it is stale.
-@limiter.limit("60 per hour", key_func=_person)
+@limiter.limit("60 per hour", key_func=access.person)
 def accept_policy() -> ResponseReturnValue:
     """What comes before the first device (rule 4.4)."""
     form = AgreementForm()
@@ -122,7 +118,7 @@ def row(device_id: int) -> ResponseReturnValue:
 
 @blueprint.post("/devices/<id:device_id>/retry")
 @allow(Audience.OFFICER)
-@limiter.limit("60 per hour", key_func=_person)
+@limiter.limit("60 per hour", key_func=access.person)
 def retry(device_id: int) -> ResponseReturnValue:
     _own(device_id)
     try:
@@ -151,7 +147,7 @@ def ask_removal(device_id: int) -> ResponseReturnValue:
 
 @blueprint.post("/devices/<id:device_id>/remove")
 @allow(Audience.OFFICER)
-@limiter.limit("60 per hour", key_func=_person)
+@limiter.limit("60 per hour", key_func=access.person)
 def remove(device_id: int) -> ResponseReturnValue:
     device = _own(device_id)
     done = service.remove(access.signed_in.account_id, device_id, by(), clock.now(), current_app.config["POLICY"])

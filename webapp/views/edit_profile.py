@@ -21,14 +21,10 @@ if TYPE_CHECKING:
 blueprint = Blueprint("edit_profile", __name__)
 
 
-def _person() -> str:
-    return str(access.signed_in.account_id)
-
-
 @blueprint.route("/profile/edit", methods=["GET", "POST"])
 @allow(Audience.OFFICER)
 @csrf.exempt  # The form checks its own token, and keeps what was typed.
-@limiter.limit("60 per hour", key_func=_person)
+@limiter.limit("60 per hour", key_func=access.person)
 def edit() -> ResponseReturnValue:
     account = access.signed_in.account
     form = EditProfileForm(data=_as_shown(account))

@@ -202,7 +202,7 @@ def _page(
 
 
 def as_drawn(key: Key) -> dict[str, Any]:
-    """What ``onboarding/_qr_code.html`` shows of a key."""
+    """What ``onboarding/_scan.html`` shows of a key."""
     drawing = segno.make_qr(key.address, error="m").svg_inline(
         border=4, omitsize=True, svgclass=None, lineclass=None, dark="#000"
     )

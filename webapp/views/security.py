@@ -77,8 +77,8 @@ def confirm() -> ResponseReturnValue:
     if confirming.is_confirmed(access.signed_in, clock.now(), _policy()):
         return go_to(leads_to)
     form_errors.bring(form)
-    template = "security/confirm_by_recovery_code.html" if with_recovery_code else "security/confirm.html"
-    return render_template(template, form=form, account=access.signed_in.account, this=this, following=following)
+    account = access.signed_in.account
+    return render_template("security/confirm.html", form=form, account=account, this=this, following=following)
 
 
 def _confirmed_for(page: str) -> Callable[[View], View]:

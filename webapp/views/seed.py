@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 blueprint = Blueprint("seed", __name__)
 
 
-def _person() -> str:
-    return str(access.signed_in.account_id)
-
-
 @blueprint.get("/seed/<token>")
 @allow(Audience.PUBLIC)
 def seed_link(token: str) -> ResponseReturnValue:
@@ -60,7 +56,7 @@ def resend(token: str) -> ResponseReturnValue:
 
 @blueprint.post("/profile/seed-request")
 @allow(Audience.OFFICER)
-@limiter.limit("60 per hour", key_func=_person)
+@limiter.limit("60 per hour", key_func=access.person)
 def request_seed() -> ResponseReturnValue:
     """**Request for SEED**: whatever it finds, the card then shows how SEED stands."""
     try:
@@ -82,7 +78,7 @@ def ask_withdrawal() -> ResponseReturnValue:
 
 @blueprint.post("/profile/seed-withdrawal")
 @allow(Audience.OFFICER)
-@limiter.limit("60 per hour", key_func=_person)
+@limiter.limit("60 per hour", key_func=access.person)
 def withdraw() -> ResponseReturnValue:
     """**I don't need SEED**."""
     try:
@@ -96,7 +92,7 @@ def withdraw() -> ResponseReturnValue:
 
 @blueprint.post("/profile/seed-resend")
 @allow(Audience.OFFICER)
-@limiter.limit("60 per hour", key_func=_person)
+@limiter.limit("60 per hour", key_func=access.person)
 def send_seed_again() -> ResponseReturnValue:
     """The SEED onboarding email again, once a day (rule 3.8)."""
     policy = current_app.config["POLICY"]
