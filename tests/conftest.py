@@ -13,6 +13,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from sqlalchemy import text
 
 from tests import servers
@@ -23,6 +25,10 @@ from webapp.domain.policy import Policy
 from webapp.extensions import db, limiter
 from webapp.services import agencies, robot_check
 from webapp.settings import Settings
+
+# How long an example takes is the machine's affair: timings decide nothing here.
+hypothesis_settings.register_profile("portal", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("portal")
 
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 """Tuesday, 24 November 2026, 10:00 in Singapore: the present of every test that names no other."""
@@ -53,6 +59,8 @@ def settings_for(database_url: str, redis_url: str, **changes: Any) -> Settings:
         "database_url": database_url,
         "redis_url": redis_url,
         "mail_server": "127.0.0.1",
+        # What is decided is mailed at once; the tests of taking it back set the time for it.
+        "policy": Policy(undo_seconds=0),
     }
     return Settings(**given | changes)
 

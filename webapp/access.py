@@ -36,6 +36,8 @@ class Audience(StrEnum):
     """A browser that accepted an invitation."""
     OFFICER = "officer"
     """Somebody signed in."""
+    STAFF = "staff"
+    """Admins, and auditors, who only read (rule 8.9)."""
     ADMIN = "admin"
     DEVELOPMENT = "development"
     """Everybody, and only in development."""
@@ -61,7 +63,7 @@ def audience_of(app: Flask, endpoint: str) -> Audience | None:
 def init_app(app: Flask) -> None:
     allow(Audience.PUBLIC)(app.view_functions["static"])
     app.before_request(_guard)
-    app.context_processor(lambda: {"signed_in": signed_in})
+    app.context_processor(lambda: {"signed_in": signed_in, "known_endpoints": app.view_functions})
     app.register_error_handler(SessionOver, _session_over)
 
 
@@ -129,14 +131,17 @@ def _guard() -> ResponseReturnValue | None:
                 flash("Your onboarding session has ended. Open the link in your email again to go on.", "info")
                 return go_to(url_for("home.index"))
             return None
-        case Audience.OFFICER | Audience.ADMIN:
+        case Audience.OFFICER | Audience.STAFF | Audience.ADMIN:
             if not signed_in:
                 if request.method not in _SAFE:
                     flash("You are not logged in any more, so nothing was changed. Log in, then do it again.", "info")
                 elif wants_fragment():
                     flash("You are not logged in any more. Log in to go on.", "info")
                 return go_to(url_for("log_in.log_in", next=_page()))
-            if audience is Audience.ADMIN and not signed_in.account.is_admin:
+            account = signed_in.account
+            if (audience is Audience.ADMIN and not account.is_admin) or (
+                audience is Audience.STAFF and not account.is_staff
+            ):
                 abort(404)
             return None
         case _:

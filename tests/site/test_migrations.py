@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from flask import Flask
 from flask_migrate import downgrade, upgrade
-from sqlalchemy import create_engine, inspect, select, text, update
+from sqlalchemy import UniqueConstraint, create_engine, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from tests.conftest import settings_for
@@ -122,7 +122,14 @@ def test_the_migrations_make_what_the_models_say(blank):
     upgrade()
     with db.engine.connect() as connection:
         context = MigrationContext.configure(
-            connection, opts={"compare_type": True, "compare_server_default": True, "target_metadata": db.metadata}
+            connection,
+            opts={
+                "compare_type": True,
+                "compare_server_default": True,
+                "target_metadata": db.metadata,
+                # Of a kind that PostgreSQL alone has, so that the models cannot name it; see the plans' tests.
+                "include_name": lambda name, kind, _parents: (kind, name) != ("index", "ix_account_search"),
+            },
         )
         assert compare_metadata(context, db.metadata) == []
 
@@ -146,6 +153,7 @@ def test_every_foreign_key_has_an_index():
     for table in db.metadata.tables.values():
         leading = {next(iter(index.columns)).name for index in table.indexes if len(index.columns)}
         leading |= {next(iter(table.primary_key.columns)).name}
+        leading |= {next(iter(each.columns)).name for each in table.constraints if isinstance(each, UniqueConstraint)}
         for key in table.foreign_keys:
             assert key.parent.name in leading, f"{table.name}.{key.parent.name}"
 

@@ -142,6 +142,8 @@ class OperatingSystem(StrEnum):
 
 class Role(StrEnum):
     OFFICER = "officer"
+    AUDITOR = "auditor"
+    """Sees what admins see, and changes nothing (rule 8.9)."""
     ADMIN = "admin"
 
 

@@ -48,12 +48,16 @@ class Policy:
     session_idle_minutes: int = 30
     session_hours: int = 12
     onboarding_minutes: int = 60
-    sweep_limit: int = 2000  # A sweep that would end more accounts than this stops and asks.
+    undo_seconds: int = 10  # rule 8.2
+    sweep_limit: int = 2000  # rule 8.7
+    sweep_floor: int = 50  # rule 8.7
+    sweep_median_times: int = 3  # rule 8.7
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if getattr(self, field.name) < 1:
-                raise PolicyError(f"{field.name.upper()} must be at least 1")
+            least = 0 if field.name == "undo_seconds" else 1  # Without time to undo, mails leave at once.
+            if getattr(self, field.name) < least:
+                raise PolicyError(f"{field.name.upper()} must be at least {least}")
         ordered = [
             ("reminders_from_day", "invitation_days"),
             ("seed_first_reminder_days", "seed_invitation_days"),

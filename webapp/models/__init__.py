@@ -1,16 +1,18 @@
 """The tables. What must be unique or closed is so in the database."""
 
-from webapp.models.account import Account, Request
+from webapp.models.account import Account, Note, Question, Request
 from webapp.models.agency import Agency, UnknownAgency
 from webapp.models.agreement import AgreementAcceptance
-from webapp.models.audit import Actor, AuditEvent
+from webapp.models.audit import Actor, AuditEvent, AuditSeal
 from webapp.models.credential import Authenticator, LogInAttempt, RecoveryCode, WrongCode
 from webapp.models.device import Device
+from webapp.models.held_sweep import HeldSweep
 from webapp.models.holiday import Holiday
 from webapp.models.invitation import Invitation
 from webapp.models.mail import Mail
 from webapp.models.robot_check import UsedSolution
 from webapp.models.session import BrowserSession, SessionKind
+from webapp.models.statistics import DailyCount
 
 __all__ = [
     "Account",
@@ -18,13 +20,18 @@ __all__ = [
     "Agency",
     "AgreementAcceptance",
     "AuditEvent",
+    "AuditSeal",
     "Authenticator",
     "BrowserSession",
+    "DailyCount",
     "Device",
+    "HeldSweep",
     "Holiday",
     "Invitation",
     "LogInAttempt",
     "Mail",
+    "Note",
+    "Question",
     "RecoveryCode",
     "Request",
     "SessionKind",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import Date, ForeignKey, Index, String, text
+from sqlalchemy import Date, ForeignKey, Index, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from webapp.domain.lifecycle import (
@@ -33,7 +33,7 @@ class Account(Model):
     id: Mapped[Id]
     email: Mapped[str] = mapped_column(String(113))
     email_folded: Mapped[str] = mapped_column(String(113))
-    agency_id: Mapped[int] = mapped_column(ForeignKey("agency.id"), index=True)
+    agency_id: Mapped[int] = mapped_column(ForeignKey("agency.id"))
     status: Mapped[AccountStatus] = mapped_column(enum_column(AccountStatus))
     role: Mapped[Role] = mapped_column(enum_column(Role), default=Role.OFFICER)
     created_at: Mapped[Instant]
@@ -49,6 +49,9 @@ class Account(Model):
     """Set when the notice of termination was written; the account follows once that mail has left (rule 3.4)."""
     purge_at: Mapped[Instant | None]
     under_investigation: Mapped[bool] = mapped_column(default=False)
+    """On hold: nothing is done to it by the clock alone (rules 3.10 and 8.7)."""
+    shortcuts_off: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether the admin wants no keys of one letter in the lists (rule 8.2)."""
     receipt_nonce: Mapped[str | None] = mapped_column(String(32))
     receipt_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
     recovery_nonce: Mapped[str | None] = mapped_column(String(32))
@@ -75,6 +78,10 @@ class Account(Model):
         one_of("seed_status", SeedStatus),
         Index("uq_account_live_email", "email_folded", unique=True, **where(_LIVE)),
         Index("ix_account_email", "email_folded"),
+        # For the lists of people, newest first: by agency, by status, by both.
+        Index("ix_account_agency", "agency_id", "id"),
+        Index("ix_account_status", "status", "id"),
+        Index("ix_account_agency_status", "agency_id", "status", "id"),
         Index("ix_account_inactivity", "inactivity_due_at", **where(text("inactivity_due_at IS NOT NULL"))),
         Index("ix_account_expired", "id", **where(text("status = 'pending' AND expired_at IS NOT NULL"))),
         Index("ix_account_admin", "id", **where(text("role = 'admin'"))),
@@ -84,6 +91,11 @@ class Account(Model):
     @property
     def is_admin(self) -> bool:
         return self.role is Role.ADMIN
+
+    @property
+    def is_staff(self) -> bool:
+        """Whether the dashboard is open to them: admins, and auditors who only read (rule 8.9)."""
+        return self.role in (Role.ADMIN, Role.AUDITOR)
 
     @property
     def seed_requested(self) -> bool:
@@ -124,3 +136,27 @@ class Request(Model):
         Index("uq_request_open", "account_id", "kind", unique=True, **where(text("state = 'open'"))),
         Index("ix_request_queue", "requested_at", "id", **where(text("state = 'open'"))),
     )
+
+
+class Question(Model):
+    """What an admin asked an applicant about a request, and the answer (rule 8.2)."""
+
+    id: Mapped[Id]
+    request_id: Mapped[int] = mapped_column(ForeignKey("request.id"), index=True)
+    asked_by_id: Mapped[int] = mapped_column(ForeignKey("account.id"), index=True)
+    asked_at: Mapped[Instant]
+    question: Mapped[str] = mapped_column(String(500))
+    answered_at: Mapped[Instant | None]
+    answer: Mapped[str] = mapped_column(Text, default="")
+
+    __table_args__ = (Index("uq_question_open", "request_id", unique=True, **where(text("answered_at IS NULL"))),)
+
+
+class Note(Model):
+    """What an admin noted about a person, for other admins alone (rule 8.2)."""
+
+    id: Mapped[Id]
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"), index=True)
+    by_id: Mapped[int] = mapped_column(ForeignKey("account.id"), index=True)
+    at: Mapped[Instant]
+    note: Mapped[str] = mapped_column(String(500))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, String
+from sqlalchemy import JSON, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webapp.extensions import Model
-from webapp.models.base import Id, Instant, enum_column, one_of
+from webapp.models.base import BigId, Id, Instant, enum_column, one_of
 
 
 class Actor(StrEnum):
@@ -32,6 +32,23 @@ class AuditEvent(Model):
     actor: Mapped[Actor] = mapped_column(enum_column(Actor))
     actor_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"), index=True)
     peer: Mapped[str | None] = mapped_column(String(45))
+    peer_salt: Mapped[str | None] = mapped_column(String(32))
+    """Goes into the seal with the peer, and is forgotten with it, so that no seal gives the peer away."""
     detail: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
 
-    __table_args__ = (one_of("actor", Actor),)
+    __table_args__ = (one_of("actor", Actor), Index("ix_audit_event_action", "action", "id"))
+
+
+class AuditSeal(Model):
+    """A link of the chain over the record: the hash of one event and of the seal before (rule 8.8).
+
+    Triggers refuse change and deletion.
+    """
+
+    position: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    """1, 2, 3 … without a gap."""
+    event_id: Mapped[int] = mapped_column(ForeignKey("audit_event.id"), unique=True)
+    peer_mark: Mapped[str | None] = mapped_column(String(64))
+    """Hash of the peer and its salt, which may be forgotten; None where there was none."""
+    hash: Mapped[str] = mapped_column(String(64))
+    sealed_at: Mapped[Instant]

@@ -38,4 +38,9 @@ class Mail(Model):
         Index("ix_mail_queue", "urgent", "due_at", "id", **where(text("state = 'queued'"))),
         Index("ix_mail_account", "account_id", "kind"),
         Index("ix_mail_failed", "id", **where(text("state = 'failed'"))),
+        # For the list of mails, newest first.
+        Index("ix_mail_queued", "id", **where(text("state = 'queued'"))),
+        Index("ix_mail_cancelled", "id", **where(text("state = 'cancelled'"))),
+        Index("ix_mail_kind", "kind", "id"),
+        Index("ix_mail_recipient", "recipient", "id"),
     )

@@ -1,0 +1,28 @@
+"""What is counted by day: what happened, and what the clock alone will bring (rules 8.1 and 8.7)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Measure(StrEnum):
+    """A number for one day in Singapore."""
+
+    SIGNED_UP = "signed_up"
+    APPROVED = "approved"
+    ACTIVATED = "activated"
+    SEED_ONBOARDED = "seed_onboarded"
+    EXPIRED = "expired"
+    """TechPass invitations that ran out, each of which ended an account."""
+    ENDED = "ended"
+    """Accounts terminated, for whatever reason."""
+    OLDEST_WAITING = "oldest_waiting"
+    """How many hours the oldest open request had waited, when it was longest that day."""
+
+    WILL_REMIND = "will_remind"
+    WILL_EXPIRE = "will_expire"
+    WILL_EXPIRE_SEED = "will_expire_seed"
+    WILL_REMOVE_DEVICE = "will_remove_device"
+    WILL_CHECK_INACTIVITY = "will_check_inactivity"
+    """Accounts that nobody signs in to: reminded, disabled or terminated."""
+    WILL_DELETE = "will_delete"
