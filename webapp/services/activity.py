@@ -6,17 +6,17 @@ It names nobody but "you": neither who else acted nor from where. What only the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
 from webapp.extensions import db
-from webapp.formatting import document_date
+from webapp.formatting import document_date, sg_datetime
 from webapp.models import Actor, AuditEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
 
 PAGE = 30
 
@@ -65,7 +65,12 @@ def happened(account_id: int, before: int | None = None) -> Sequence[Entry]:
 
     ``before`` is the number of the last entry of the page before.
     """
-    query = select(AuditEvent).where(AuditEvent.account_id == account_id).order_by(AuditEvent.id.desc()).limit(PAGE + 1)
+    query = (
+        select(AuditEvent)
+        .where(AuditEvent.account_id == account_id, AuditEvent.action != _FOR_ADMINS)
+        .order_by(AuditEvent.id.desc())
+        .limit(PAGE + 1)
+    )
     if before is not None:
         query = query.where(AuditEvent.id < before)
     return [
@@ -99,6 +104,9 @@ def _who(event: AuditEvent, account_id: int) -> str:
 def _where(event: AuditEvent, account_id: int) -> str:
     return event.peer or "" if event.action == "log_in.succeeded" and event.actor_id == account_id else ""
 
+
+_FOR_ADMINS = "note.added"
+"""Notes are for admins alone (rule 8.2)."""
 
 _BY_OPERATORS = ("role.granted", "authenticator.reset", "account.locked", "account.enabled")
 """What no sweep does: without an admin it was a command."""
@@ -140,8 +148,16 @@ WORDS: dict[str, str | Callable[[dict[str, Any]], str]] = {
     "sign_up.repeated": "Your address entered on the sign-up page again",
     "techpass.approved": "TechPass approved",
     "techpass.rejected": "TechPass not approved",
+    "techpass.approval_undone": "Approval of TechPass taken back, at once after it",
+    "techpass.rejection_undone": "Rejection of TechPass taken back, at once after it",
+    "seed.approval_undone": "Approval of SEED taken back, at once after it",
+    "seed.rejection_undone": "Rejection of SEED taken back, at once after it",
+    "request.asked": "More information asked for",
+    "request.answered": "The question about the request answered",
+    "note.added": "A note for admins written",
     "invitation.accepted": lambda detail: f"{_link(detail)} opened and accepted",
     "invitation.resent": lambda detail: f"{_link(detail)} sent again",
+    "invitation.extended": lambda detail: f"{_link(detail)} extended{_until(detail)}",
     "onboarding.permissions_accepted": "Permissions of the portal accepted",
     "agreement.accepted": _agreement,
     "authenticator.confirmed": "Authenticator set up",
@@ -161,6 +177,8 @@ WORDS: dict[str, str | Callable[[dict[str, Any]], str]] = {
     "account.disabled": _ended("TechPass disabled"),
     "account.locked": _locked,
     "account.enabled": "TechPass enabled again",
+    "account.held": "TechPass put on hold: nothing about it changes by time alone",
+    "account.released": "TechPass on hold no more",
     "account.terminated": _ended("TechPass terminated"),
     "account.deleted": "Personal data deleted",
     "role.granted": "You became an admin",
@@ -184,6 +202,13 @@ WORDS: dict[str, str | Callable[[dict[str, Any]], str]] = {
 
 def _link(detail: dict[str, Any]) -> str:
     return f"The {_LINKS.get(detail.get('kind', ''), 'link')}"
+
+
+def _until(detail: dict[str, Any]) -> str:
+    try:
+        return f" to {sg_datetime(datetime.fromisoformat(detail['after']['until']))}"
+    except (KeyError, TypeError, ValueError):
+        return ""
 
 
 def _method(detail: dict[str, Any]) -> str:

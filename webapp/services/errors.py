@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import date
+
 
 class ServiceError(Exception):
     """A use-case that was not carried out; nothing was written."""
@@ -39,8 +45,62 @@ class OwnRequest(ServiceError):
     """Nobody decides on their own request (rule 2.2)."""
 
 
+class TooLate(ServiceError):
+    """A decision that cannot be taken back any more (rule 8.2): ``why`` is one of the values of `Late`."""
+
+    def __init__(self, why: Late) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class Late(StrEnum):
+    """What keeps a decision from being taken back."""
+
+    TIME = "time"
+    """The time for it is over, or the mail has left."""
+    OTHER_ADMIN = "other_admin"
+    """Somebody else decided."""
+    SEED_FIRST = "seed_first"
+    """SEED was approved on top of it."""
+    MOVED_ON = "moved_on"
+    """The person has acted since, or it was taken back already."""
+    SIGNED_UP_AGAIN = "signed_up_again"
+
+
+class TextMissing(ServiceError):
+    """A note, a question or an answer needs words (rule 8.2)."""
+
+
+class AlreadyAsked(ServiceError):
+    """A question about this request waits for its answer already (rule 8.2)."""
+
+
+class QuestionClosed(ServiceError):
+    """The question was answered, or is of no use since the request was decided (rule 8.2)."""
+
+
 class ReasonMissing(ServiceError):
     """What is decided about somebody needs a reason (rule 2.3)."""
+
+
+class OwnAccount(ServiceError):
+    """Nobody changes their own account on the dashboard (rule 8.9)."""
+
+
+class NotPossible(ServiceError):
+    """What an admin asked for does not fit how the account stands by now (rule 8.3)."""
+
+
+class LastAdmin(ServiceError):
+    """The last active admin keeps the role and the account (rule 8.3)."""
+
+
+class DayRefused(ServiceError):
+    """An invitation is extended to a day from ``first`` to ``last``, both included (rule 8.3)."""
+
+    def __init__(self, first: date, last: date) -> None:
+        super().__init__(first, last)
+        self.first, self.last = first, last
 
 
 class LinkEnded(ServiceError):
