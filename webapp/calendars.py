@@ -63,11 +63,12 @@ def deadline_file(account: Account, invitation: Invitation) -> CalendarFile:
     words = _WORDS[invitation.kind]
     address = public_link(words.path)
     event = Event()
-    # One event for a person and a thing: the file of a later invitation moves it, instead of adding a second one.
+    # One event for a person and a thing: the file of a later or extended invitation moves it, and adds no second one.
     # Calendar programs take the greater number for the newer state.
     event.add("uid", str(uuid5(NAMESPACE_URL, public_link(f"/deadlines/{invitation.kind}/{account.id}"))))
-    event.add("sequence", max(0, int((invitation.issued_at - account.created_at).total_seconds())))
-    event.add("dtstamp", invitation.issued_at)
+    said_at = invitation.extended_at or invitation.issued_at
+    event.add("sequence", max(0, int((said_at - account.created_at).total_seconds())))
+    event.add("dtstamp", said_at)
     event.add("dtstart", invitation.expires_at)
     event.add("summary", words.summary)
     event.add("description", f"{words.description}\n\n{address}\n\nDone already? Then delete this entry.")

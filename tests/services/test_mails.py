@@ -233,6 +233,34 @@ def account_enabled(world):
     return row, ["Sunday, 29 November 2026, 10:00 Singapore time", "http://localhost/log-in"]
 
 
+def account_held(world):
+    account = world.make.account(under_investigation=True)
+    return emails.account_held(account, world.now), [
+        TODAY,
+        "Nothing about your account changes by time alone until the hold ends",
+        "https://go.gov.sg/techpass-sr",
+    ]
+
+
+def account_released(world):
+    return emails.account_released(world.make.account(), world.now), [TODAY, "time counts for your account again"]
+
+
+def invitation_extended(world):
+    account, link, address = world.invited()
+    return emails.invitation_extended(account, link, world.now), [
+        address,
+        IN_30_DAYS,
+        "The link that we sent you before works until",
+        "more time to activate your TechPass",
+    ]
+
+
+def invitation_extended_for_seed(world):
+    account, link, address = world.invited(InvitationKind.SEED, AccountStatus.ACTIVE)
+    return emails.invitation_extended(account, link, world.now), [address, "onboard your device to SEED"]
+
+
 def account_enabled_with_its_device(world):
     account = world.make.account(seed_status=SeedStatus.ONBOARDED)
     return emails.account_enabled(account, world.now, world.now), ["SEED is back as well"]
@@ -439,6 +467,10 @@ CASES = [
     account_locked,
     account_locked_by_the_operator,
     account_enabled,
+    account_held,
+    account_released,
+    invitation_extended,
+    invitation_extended_for_seed,
     account_enabled_with_its_device,
     account_enabled_and_invited,
     sign_in_code_while_disabled,

@@ -39,6 +39,16 @@ def next_reminder(issued_at: datetime, expires_at: datetime, now: datetime) -> d
     return _within(issued_at + (invitation_day(issued_at, now) + 1) * DAY, expires_at)
 
 
+def reminder_once_extended(issued_at: datetime, expires_at: datetime, now: datetime, policy: Policy) -> datetime | None:
+    """When the next reminder of an extended TechPass invitation is due: daily in its last days, as many as ever.
+
+    They keep to whole days since the invitation was issued, so that no two come on one of them (rule 3.3).
+    """
+    last_days = policy.invitation_days - policy.reminders_from_day
+    day = -((issued_at - (expires_at - last_days * DAY)) // DAY)
+    return _within(issued_at + max(day, invitation_day(issued_at, now) + 1) * DAY, expires_at)
+
+
 def next_seed_reminder(expires_at: datetime, now: datetime, policy: Policy) -> datetime | None:
     """When the next reminder of a SEED invitation is due after ``now`` (rule 4.3); None after the last one."""
     marks = [expires_at - days * DAY for days in (policy.seed_first_reminder_days, policy.seed_last_reminder_days)]

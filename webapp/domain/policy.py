@@ -49,6 +49,7 @@ class Policy:
     session_hours: int = 12
     onboarding_minutes: int = 60
     undo_seconds: int = 10  # rule 8.2
+    extend_days: int = 90  # rule 8.3
     sweep_limit: int = 2000  # rule 8.7
     sweep_floor: int = 50  # rule 8.7
     sweep_median_times: int = 3  # rule 8.7

@@ -159,6 +159,22 @@ def account_enabled(account: Account, deadline: datetime, now: datetime) -> Mail
     return _row("account_enabled", event, account, now, deadline=deadline.isoformat())
 
 
+def account_held(account: Account, now: datetime) -> MailRow:
+    """Rule 8.7: the account is on hold."""
+    return _row("account_held", f"{account.id}:{now.isoformat()}", account, now)
+
+
+def account_released(account: Account, now: datetime) -> MailRow:
+    """Rule 8.7: the account is on hold no more."""
+    return _row("account_released", f"{account.id}:{now.isoformat()}", account, now)
+
+
+def invitation_extended(account: Account, invitation: Invitation, now: datetime) -> MailRow:
+    """Rule 8.3: an admin moved the deadline; the link that was mailed before works until then."""
+    event = f"{invitation.id}:{now.isoformat()}"
+    return _row("invitation_extended", event, account, now, invitation_id=invitation.id)
+
+
 def sign_in_code(account: Account, attempt: LogInAttempt, now: datetime) -> MailRow:
     """Rule 7.1: the six-digit code."""
     return _row("sign_in_code", attempt.nonce, account, now, urgent=True, attempt_id=attempt.id)

@@ -23,6 +23,8 @@ _WHILE_ACCOUNT_IS = {
     "device_onboarded": AccountStatus.ACTIVE,
     "device_failed": AccountStatus.ACTIVE,
 }
+_OF_A_HOLD = {"account_held": True, "account_released": False}
+"""Whether the account is on hold as long as the mail tells what is true; it reaches everybody but the deleted."""
 _WHILE_SEED_IS = {SEED_EXPIRED: SeedStatus.EXPIRED, "seed_withdrawn": SeedStatus.WITHDRAWN}
 _WHILE_DEVICE_IS = {
     "device_onboarded": DeviceStatus.ONBOARDED,
@@ -38,6 +40,8 @@ def has_ended(letter: Letter, now: datetime) -> bool:
     if account is None or account.status is AccountStatus.DELETED:
         return True
     status = account.status
+    if mail.kind in _OF_A_HOLD:
+        return account.under_investigation is not _OF_A_HOLD[mail.kind]
     if mail.kind == TERMINATED:
         return status not in (AccountStatus.PENDING, AccountStatus.TERMINATED)
     if status is AccountStatus.TERMINATED or mail.kind in _TO_THE_TERMINATED:

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from webapp.models import Agency
 
 
-_WITH_CALENDAR = frozenset(("techpass_onboarding", "onboarding_reminder", "seed_onboarding", "seed_reminder"))
+_WITH_CALENDAR = frozenset(
+    ("techpass_onboarding", "onboarding_reminder", "seed_onboarding", "seed_reminder", "invitation_extended")
+)
 """The kinds that tell a deadline by which an officer has to do something."""
 
 
@@ -191,6 +193,8 @@ def _context(letter: Letter, keys: Sequence[str], now: datetime) -> tuple[dict[s
             "deadline": link.expires_at,
             "link_is_live": live,
             "invited_at": link.issued_at,
+            "link_kind": link.kind,
+            "was_extended": link.extended_at is not None,
         }
     elif mail.kind == "already_have_account":
         context["link_is_live"] = False

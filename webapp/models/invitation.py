@@ -27,6 +27,8 @@ class Invitation(Model):
     accepted_at: Mapped[Instant | None]
     ended_at: Mapped[Instant | None]
     """When it was used, replaced or swept as expired; an expired link is refused before that all the same."""
+    extended_at: Mapped[Instant | None]
+    """When an admin last moved ``expires_at`` (rule 8.3)."""
     resent_by_officer_at: Mapped[Instant | None]
     """Set where an officer asked for this very link: once a day (rule 3.8)."""
 

@@ -13,18 +13,17 @@ from webapp.domain.lifecycle import LIVE, AccountStatus, DeviceStatus, Invitatio
 from webapp.extensions import db
 from webapp.models import Account
 from webapp.services import audit, log_in, outbox, seed, seed_card
-from webapp.services.errors import NotFound, ReasonMissing
+from webapp.services.errors import NotFound
 from webapp.services.held import hold
 from webapp.services.inactivity import disable_each
 from webapp.services.invitations import invite
+from webapp.services.reasons import squeezed
 from webapp.services.sessions import forget_browsers
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from webapp.domain.policy import Policy
-
-LONGEST_REASON = 200
 
 
 def by_address(text: str) -> int:
@@ -56,7 +55,7 @@ def lock(account_id: int, reason: str, by: audit.By, now: datetime, policy: Poli
 
     Raises `NotFound` for any other account, or `ReasonMissing`.
     """
-    reason = _squeezed(reason)
+    reason = squeezed(reason)
     account = hold(account_id)
     if account is None or account.status is not AccountStatus.ACTIVE:
         db.session.rollback()
@@ -71,7 +70,7 @@ def enable(account_id: int, reason: str, by: audit.By, now: datetime, policy: Po
     ``reason`` goes on record for good, so it must name nobody. Raises `NotFound` for an account that is not disabled,
     or `ReasonMissing`.
     """
-    reason = _squeezed(reason)
+    reason = squeezed(reason)
     account = hold(account_id)
     if account is None or account.status is not AccountStatus.DISABLED:
         db.session.rollback()
@@ -100,11 +99,3 @@ def _resume_seed(account: Account, now: datetime, policy: Policy) -> None:
     account.move_seed(SeedStatus.INVITED, now)
     if not devices:
         invite(account, InvitationKind.SEED, now, policy)
-
-
-def _squeezed(reason: str) -> str:
-    """One line of bounded length. Raises `ReasonMissing` where it is empty."""
-    one_line = " ".join("".join(c if c.isprintable() else " " for c in reason).split())[:LONGEST_REASON]
-    if not one_line:
-        raise ReasonMissing
-    return one_line

@@ -43,7 +43,7 @@ REASON = "not activated in time"
 SEED_CLOSED = "The TechPass account was terminated."
 
 _TERMINABLE = [old for old, following in ACCOUNT_TRANSITIONS.items() if AccountStatus.TERMINATED in following]
-_NOTICES = (emails.TERMINATED, "terminated_for_inactivity")
+_NOTICES = (emails.TERMINATED, "terminated_for_inactivity", "account_held", "account_released")
 """The mails that a terminated person still gets."""
 
 

@@ -21,11 +21,22 @@ _ACCOUNT_INDEXES = {
     "ix_account_status": ["status", "id"],
     "ix_account_agency_status": ["agency_id", "status", "id"],
 }
+_WAITING_INDEXES = {
+    "ix_account_on_hold": ("account", ["id"], "under_investigation"),
+    "ix_request_due": ("request", ["due_on"], "state = 'open' AND due_on IS NOT NULL"),
+    "ix_mail_failed_kind": ("mail", ["kind", "id"], "state = 'failed'"),
+}
+"""For the start page, which counts what needs an admin."""
 _MAIL_INDEXES: dict[str, tuple[list[str], str | None]] = {
     "ix_mail_queued": (["id"], "state = 'queued'"),
     "ix_mail_cancelled": (["id"], "state = 'cancelled'"),
     "ix_mail_kind": (["kind", "id"], None),
     "ix_mail_recipient": (["recipient", "id"], None),
+}
+_AUDIT_INDEXES = {
+    "ix_audit_event_at": ["at", "id"],
+    "ix_audit_event_action": ["action", "at", "id"],
+    "ix_audit_event_actor": ["actor_id", "at", "id"],
 }
 _SEARCH = "(email_folded || ' ' || lower(coalesce(first_name, '')) || ' ' || lower(coalesce(last_name, '')))"
 """What a search looks into; `webapp.services.people` asks by the very same words, so that the index serves it."""
@@ -51,6 +62,7 @@ def upgrade() -> None:
     op.drop_index("ix_account_agency_id", "account")
     _allow_roles("'officer', 'auditor', 'admin'")
     op.add_column("account", sa.Column("shortcuts_off", sa.Boolean(), server_default=sa.false(), nullable=False))
+    op.add_column("invitation", sa.Column("extended_at", _INSTANT, nullable=True))
     for name, columns in _ACCOUNT_INDEXES.items():
         op.create_index(name, "account", columns)
     if is_postgresql:
@@ -58,6 +70,9 @@ def upgrade() -> None:
     for name, (columns, condition) in _MAIL_INDEXES.items():
         where = sa.text(condition) if condition else None
         op.create_index(name, "mail", columns, sqlite_where=where, postgresql_where=where)
+    for name, (table, columns, condition) in _WAITING_INDEXES.items():
+        where = sa.text(condition)
+        op.create_index(name, table, columns, sqlite_where=where, postgresql_where=where)
 
     op.create_table(
         "question",
@@ -114,8 +129,12 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_held_sweep_allowed_by_id"), "held_sweep", ["allowed_by_id"])
 
-    op.create_index("ix_audit_event_action", "audit_event", ["action", "id"])
+    for name in ("ix_audit_event_at", "ix_audit_event_actor_id"):
+        op.drop_index(name, "audit_event")
+    for name, columns in _AUDIT_INDEXES.items():
+        op.create_index(name, "audit_event", columns)
     op.add_column("audit_event", sa.Column("peer_salt", sa.String(length=32), nullable=True))
+    _salt_peers()
     _guard_forgetting(_FORGETS_PEER)
     op.create_table(
         "audit_seal",
@@ -128,6 +147,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("position", name=op.f("pk_audit_seal")),
         sa.UniqueConstraint("event_id", name=op.f("uq_audit_seal_event_id")),
     )
+    op.create_index("ix_audit_seal_sealed_at", "audit_seal", ["sealed_at", "position"])
     if is_postgresql:
         op.execute(
             "CREATE FUNCTION refuse_seal_change() RETURNS trigger LANGUAGE plpgsql AS $$ "
@@ -151,15 +171,21 @@ def downgrade() -> None:
     if is_postgresql:
         op.execute("DROP FUNCTION refuse_seal_change")
     _guard_forgetting(_FORGOT_PEER_BEFORE, drop_column=True)
-    op.drop_index("ix_audit_event_action", "audit_event")
+    for name in _AUDIT_INDEXES:
+        op.drop_index(name, "audit_event")
+    op.create_index("ix_audit_event_at", "audit_event", ["at"])
+    op.create_index("ix_audit_event_actor_id", "audit_event", ["actor_id"])
     for table in ("held_sweep", "daily_count", "note", "question"):
         op.drop_table(table)
+    for name, (table, *_) in _WAITING_INDEXES.items():
+        op.drop_index(name, table)
     for name in _MAIL_INDEXES:
         op.drop_index(name, "mail")
     if is_postgresql:
         op.execute("DROP INDEX ix_account_search")
     for name in _ACCOUNT_INDEXES:
         op.drop_index(name, "account")
+    op.drop_column("invitation", "extended_at")
     op.drop_column("account", "shortcuts_off")
     op.execute("UPDATE account SET role = 'officer' WHERE role = 'auditor'")
     _allow_roles("'officer', 'admin'")
@@ -172,6 +198,19 @@ def _allow_roles(listed: str) -> None:
     with op.batch_alter_table("account") as batch:
         batch.drop_constraint(op.f("ck_account_role"), type_="check")
         batch.create_check_constraint(op.f("ck_account_role"), sa.text(f"role IN ({listed})"))
+
+
+def _salt_peers() -> None:
+    """Give each peer on record its salt, so that no seal of an event from before gives the peer away later."""
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("ALTER TABLE audit_event DISABLE TRIGGER audit_event_guard")
+        op.execute(
+            "UPDATE audit_event SET peer_salt = replace(gen_random_uuid()::text, '-', '') WHERE peer IS NOT NULL"
+        )
+        op.execute("ALTER TABLE audit_event ENABLE TRIGGER audit_event_guard")
+    else:
+        op.execute("DROP TRIGGER audit_event_no_UPDATE")
+        op.execute("UPDATE audit_event SET peer_salt = lower(hex(randomblob(16))) WHERE peer IS NOT NULL")
 
 
 def _guard_forgetting(condition: str, *, drop_column: bool = False) -> None:
@@ -187,7 +226,7 @@ def _guard_forgetting(condition: str, *, drop_column: bool = False) -> None:
             END $$
         """)
     else:
-        op.execute("DROP TRIGGER audit_event_no_UPDATE")
+        op.execute("DROP TRIGGER IF EXISTS audit_event_no_UPDATE")
     if drop_column:
         op.drop_column("audit_event", "peer_salt")
     if op.get_bind().dialect.name != "postgresql":
