@@ -131,7 +131,7 @@ def test_nothing_is_done_to_an_account_under_investigation(app, make, now, idle)
     account = idle(under_investigation=True)
     assert inactivity.look_after(now + 95 * DAY, make.policy) == {}
     assert fresh(account).status is AccountStatus.ACTIVE
-    assert fresh(account).inactivity_due_at == now + 96 * DAY
+    assert fresh(account).inactivity_due_at == now + 60 * DAY, "due once it is released (rule 8.7)"
 
 
 def test_a_change_in_the_last_5_days_postpones_it(app, make, now, idle):

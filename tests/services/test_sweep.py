@@ -1,8 +1,7 @@
-"""The sweep as a whole: its order, its brake, its rehearsal, and what one part's failure means for the others."""
+"""The sweep as a whole: its order, its rehearsal, and what one part's failure means for the others."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,7 +9,7 @@ from sqlalchemy import func, select
 
 from webapp.domain.lifecycle import AccountStatus, InvitationKind, MailState, SeedStatus
 from webapp.extensions import db
-from webapp.models import Account, AuditEvent, Invitation, Mail
+from webapp.models import Account, Invitation, Mail
 from webapp.services import reminders, sweep
 
 DAY = timedelta(days=1)
@@ -72,27 +71,6 @@ def test_the_rehearsal_names_them_and_changes_nothing(people, later, policy):
     db.session.rollback()
     assert count(Mail) == 0
     assert count(Invitation, Invitation.ended_at.is_not(None)) == 0
-
-
-def test_a_sweep_that_would_end_far_more_than_usual_stops_and_asks(make, now, later, policy):
-    for _ in range(3):
-        make.invitation()
-    small = replace(policy, sweep_limit=2)
-    summary = sweep.sweep(later, small)
-    assert summary.held == {"expiry": 3}
-    assert count(Mail) == 0
-    assert count(AuditEvent, AuditEvent.action == sweep.HELD) == 1
-    sweep.sweep(later + timedelta(minutes=1), small)
-    assert count(AuditEvent, AuditEvent.action == sweep.HELD) == 1, "told once a day"
-    sweep.sweep(later + DAY + timedelta(minutes=2), small)
-    assert count(AuditEvent, AuditEvent.action == sweep.HELD) == 2
-    assert sweep.sweep(later, small, confirmed=True).done["expired"] == 3
-
-
-def test_exactly_as_many_as_the_limit_is_not_too_many(make, later, policy):
-    for _ in range(2):
-        make.invitation()
-    assert sweep.sweep(later, replace(policy, sweep_limit=2)).done["expired"] == 2
 
 
 def test_a_part_that_fails_keeps_no_other_from_running(people, later, policy, monkeypatch):

@@ -74,14 +74,34 @@ def happened(account_id: int, before: int | None = None) -> Sequence[Entry]:
     if before is not None:
         query = query.where(AuditEvent.id < before)
     return [
-        Entry(event.id, _title(event), event.at, _who(event, account_id), _where(event, account_id))
+        Entry(
+            event.id,
+            title(event.action, event.detail or {}),
+            event.at,
+            _who(event, account_id),
+            _where(event, account_id),
+        )
         for event in db.session.scalars(query)
     ]
 
 
-def _title(event: AuditEvent) -> str:
-    words = WORDS.get(event.action, "Something was changed that we have no words for yet")
-    return words if isinstance(words, str) else words(event.detail or {})
+def title(action: str, detail: dict[str, Any]) -> str:
+    """What happened, as its holder reads it."""
+    words = WORDS.get(action, "Something was changed that we have no words for yet")
+    return words if isinstance(words, str) else words(detail)
+
+
+def plainly(action: str, detail: dict[str, Any]) -> str:
+    """What happened, as anybody else than the holder reads it: `title` without "you" and "your"."""
+    words = title(action, detail)
+    for own, others in (
+        ("You became", "Became"),
+        ("Your ", "The "),
+        (" your ", " the "),
+        ("how you log", "how one logs"),
+    ):
+        words = words.replace(own, others)
+    return words
 
 
 def _who(event: AuditEvent, account_id: int) -> str:
@@ -182,6 +202,7 @@ WORDS: dict[str, str | Callable[[dict[str, Any]], str]] = {
     "account.terminated": _ended("TechPass terminated"),
     "account.deleted": "Personal data deleted",
     "role.granted": "You became an admin",
+    "role.changed": lambda detail: f"Role changed{_change(detail, 'role')}",
     "profile.changed": _profile,
     "seed.requested": "SEED asked for",
     "seed.approved": "SEED approved",
@@ -193,15 +214,29 @@ WORDS: dict[str, str | Callable[[dict[str, Any]], str]] = {
     "device.status": lambda detail: _DEVICE_IS.get(detail.get("status", ""), "Device got further on its way to SEED"),
     "device.removed": lambda detail: f"Device removed from SEED{_WHY_REMOVED.get(detail.get('cause', ''), '')}",
     "mail.retried": "Emails that had failed sent again",
+    "agency.added": "An agency added",
+    "agency.changed": "An agency’s settings changed",
+    "agency.removed": "An agency deleted",
+    "agency.dismissed": "An unknown agency dismissed",
     "holiday.added": "A day off added",
     "holiday.removed": "A day off removed",
-    "sweep.held": "A sweep held, to be confirmed",
+    "sweep.held": "A part of the sweep held, to be looked at",
+    "audit.exported": lambda detail: f"The audit log given out as {str(detail.get('format', 'a file')).upper()}",
+    "sweep.allowed": "A held part of the sweep let run",
 }
 """A sentence for each action of the record: its words, or what makes them of the event's detail."""
 
 
 def _link(detail: dict[str, Any]) -> str:
     return f"The {_LINKS.get(detail.get('kind', ''), 'link')}"
+
+
+def _change(detail: dict[str, Any], name: str) -> str:
+    """Like " from officer to admin", where ``detail`` says so."""
+    try:
+        return f" from {detail['before'][name]} to {detail['after'][name]}"
+    except (KeyError, TypeError):
+        return ""
 
 
 def _until(detail: dict[str, Any]) -> str:

@@ -39,6 +39,7 @@ from webapp.services.errors import (
 )
 from webapp.services.held import hold, hold_active
 from webapp.services.invitations import issue, latest_invitation, live_invitation, state_at
+from webapp.services.sets import NOT_ON_HOLD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -281,7 +282,14 @@ def _fail_anew(account: Account, device: Device, reason: str, now: datetime) -> 
 
 
 def overdue(now: datetime) -> Select[Device]:
-    """Live devices that have been under way for too long (rule 4.6), with their accounts, oldest first."""
+    """Live devices that have been under way for too long (rule 4.6), with their accounts, oldest first.
+
+    None of accounts on hold: the clock alone does nothing to them (rule 8.7).
+    """
+    return _timed_out(now).where(NOT_ON_HOLD)
+
+
+def _timed_out(now: datetime) -> Select[Device]:
     return (
         select(Device)
         .join(Device.account)
@@ -320,9 +328,12 @@ def remove_overdue_of(account: Account, now: datetime, policy: Policy) -> None:
 
 
 def _settle(account_id: int, intune_device_id: str, now: datetime, policy: Policy) -> None:
-    """What the sweep will do to these devices soon: time limits hold without it (promise 5)."""
+    """What the sweep will do to these devices soon: time limits hold without it (promise 5), and against a hold too.
+
+    It is not the clock alone that acts: somebody is waiting for the room, or the ID.
+    """
     mine_or_same = (Device.account_id == account_id) | (Device.intune_device_id == intune_device_id)
-    for holder_id in db.session.scalars(overdue(now).with_only_columns(Device.account_id).where(mine_or_same)).all():
+    for holder_id in db.session.scalars(_timed_out(now).with_only_columns(Device.account_id).where(mine_or_same)).all():
         holder = hold(holder_id)
         if holder is not None:
             remove_overdue_of(holder, now, policy)

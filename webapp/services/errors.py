@@ -171,6 +171,34 @@ class AccountDisabled(ServiceError):
         self.is_locked = is_locked
 
 
+class DomainTaken(ServiceError):
+    """The mail domain belongs to another agency already (rule 1.6)."""
+
+
+class AgencyInUse(ServiceError):
+    """The agency has accounts, which stay its own: it keeps its domain and is not deleted (rule 1.6)."""
+
+
+class AgencyRefused(ServiceError):
+    """Settings that an agency cannot have (rule 1.6): ``problems`` says by field what is wrong."""
+
+    def __init__(self, problems: dict[str, str]) -> None:
+        super().__init__("; ".join(problems.values()))
+        self.problems = problems
+
+
+class ChangedMeanwhile(ServiceError):
+    """Somebody else has changed the thing since the page was shown: nothing is overwritten unseen (rule 8.4)."""
+
+
+class ImportRefused(ServiceError):
+    """A file or list with something wrong in it, of which nothing was taken (rule 8.4): ``problems`` says each."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
 class DayTaken(ServiceError):
     """The day is off already by the admins' own list (rule 4.2)."""
 
@@ -205,3 +233,11 @@ class ReportInvalid(ServiceError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
+
+
+class MoreFallDue(ServiceError):
+    """A held part of the sweep would end more accounts by now than the admin has looked at: ``due`` (rule 8.7)."""
+
+    def __init__(self, due: int) -> None:
+        super().__init__(due)
+        self.due = due

@@ -30,7 +30,7 @@ from webapp.models import Account, Actor, AuditEvent, BrowserSession, Device, In
 from webapp.models.base import insert_new
 from webapp.services import audit, outbox
 from webapp.services.invitations import live_invitation
-from webapp.services.sets import CHUNK, among, execute, record_each
+from webapp.services.sets import CHUNK, NOT_ON_HOLD, among, execute, record_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,19 +43,20 @@ REASON = "not activated in time"
 SEED_CLOSED = "The TechPass account was terminated."
 
 _TERMINABLE = [old for old, following in ACCOUNT_TRANSITIONS.items() if AccountStatus.TERMINATED in following]
-_NOTICES = (emails.TERMINATED, "terminated_for_inactivity", "account_held", "account_released")
+_NOTICES = (emails.TERMINATED, "terminated_for_inactivity", "account_terminated", "account_held", "account_released")
 """The mails that a terminated person still gets."""
 
 
 def end_if_overdue(account: Account, now: datetime) -> bool:
     """Terminate a pending account whose invitation has run out though the sweep has not come yet; whether it ended.
 
-    The notice stands in the outbox before anything else, as it does in the sweep. No commit.
+    The notice stands in the outbox before anything else, as it does in the sweep. On hold it goes on (rule 8.7), though
+    its link is refused. No commit.
     """
-    if is_overdue(account, now):
+    if is_overdue(account, now) and not account.under_investigation:
         # The sweep may be at it, or the last step of the onboarding: what holds once the row is ours decides.
         db.session.refresh(account, with_for_update={"key_share": True})
-        if is_overdue(account, now):
+        if is_overdue(account, now) and not account.under_investigation:
             outbox.post(emails.terminated(account, now))
             terminate(account, now)
             audit.record("account.terminated", account.id, audit.SYSTEM, now, reason=REASON)
@@ -63,7 +64,10 @@ def end_if_overdue(account: Account, now: datetime) -> bool:
 
 
 def is_overdue(account: Account, now: datetime) -> bool:
-    """Whether somebody pending has let the time run out, so that the account ends with the next sweep (promise 5)."""
+    """Whether somebody pending has let the time run out: the account ends with the next sweep, or once it is released.
+
+    That holds whether or not the sweep has come (promise 5).
+    """
     if account.status is not AccountStatus.PENDING:
         return False
     link = live_invitation(account.id, InvitationKind.TECHPASS)
@@ -89,7 +93,11 @@ def terminate(account: Account, now: datetime) -> None:
 def terminate_each(ids: Sequence[int], now: datetime) -> None:
     """`terminate` for many accounts, of which the caller holds the rows. No commit."""
     policy = current_app.config["POLICY"]
-    lost = {SeedStatus.REQUESTED: SeedStatus.WITHDRAWN, SeedStatus.INVITED: SeedStatus.EXPIRED}
+    lost = {
+        SeedStatus.REQUESTED: SeedStatus.WITHDRAWN,
+        SeedStatus.INVITED: SeedStatus.EXPIRED,
+        SeedStatus.ONBOARDED: SeedStatus.SUSPENDED,
+    }
     seed = Account.seed_status
     execute(
         update(Account)
@@ -158,12 +166,12 @@ def _cancel_mails(ids: Sequence[int]) -> None:
 
 
 def overdue(now: datetime) -> Select[*tuple[Any, ...]]:
-    """Live links past their time, with whose they are, oldest first."""
+    """Live links past their time, with whose they are, oldest first. Those of accounts on hold stay (rule 8.7)."""
     return (
         select(Invitation.id, Invitation.kind, Account.id.label("account_id"))
         .add_columns(Account.status, Account.seed_status, Account.email)
         .join(Account, Account.id == Invitation.account_id)
-        .where(Invitation.state == InvitationState.LIVE, Invitation.expires_at < now)
+        .where(Invitation.state == InvitationState.LIVE, Invitation.expires_at < now, NOT_ON_HOLD)
         .order_by(Invitation.expires_at)
     )
 
@@ -257,13 +265,17 @@ def _expire_seed(links: Sequence[int], ids: Sequence[int], now: datetime) -> Non
 
 
 def notified() -> Select[*tuple[Any, ...]]:
-    """Accounts that have run out and whose notice does not wait to be sent any more, with what became of it."""
+    """Accounts that have run out and whose notice does not wait to be sent any more, with what became of it.
+
+    None on hold.
+    """
     return (
         select(Account.id, Account.email, Mail.state)
         .outerjoin(Mail, and_(Mail.account_id == Account.id, Mail.kind == emails.TERMINATED))
         .where(
             Account.status == AccountStatus.PENDING,
             Account.expired_at.is_not(None),
+            NOT_ON_HOLD,
             or_(Mail.state.is_(None), Mail.state != MailState.QUEUED),
         )
         .order_by(Account.id)

@@ -10,12 +10,16 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from webapp import queue
-from webapp.domain.lifecycle import AccountStatus, InvitationState, MailState, RequestState
+from webapp.domain.lifecycle import AccountStatus, MailState, RequestState
 from webapp.extensions import db
-from webapp.models import Account, Invitation, Mail, Request
+from webapp.models import Account, Mail, Request
+from webapp.services.expiry import overdue
+from webapp.services.sets import NOT_ON_HOLD
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from sqlalchemy import Select
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +74,18 @@ def numbers(now: datetime) -> dict[str, float]:
     """Gauges for the operator's monitoring; each is answered from a partial index."""
 
     def count(table: type, *conditions: object) -> int:
-        return db.session.scalar(select(func.count()).select_from(table).where(*conditions)) or 0  # type: ignore[arg-type]
+        return rows(select(func.count()).select_from(table).where(*conditions))  # type: ignore[arg-type]
+
+    def rows(query: Select[int]) -> int:
+        return db.session.scalar(query) or 0
 
     return {
         "portal_mails_queued": count(Mail, Mail.state == MailState.QUEUED),
         "portal_mails_failed": count(Mail, Mail.state == MailState.FAILED),
         "portal_requests_open": count(Request, Request.state == RequestState.OPEN),
-        "portal_invitations_overdue": count(
-            Invitation, Invitation.state == InvitationState.LIVE, Invitation.expires_at < now
-        ),
+        # What is on hold waits for an admin, and tells nothing of cron or the workers.
+        "portal_invitations_overdue": rows(overdue(now).order_by(None).with_only_columns(func.count())),
         "portal_accounts_awaiting_termination": count(
-            Account, Account.status == AccountStatus.PENDING, Account.expired_at.is_not(None)
+            Account, Account.status == AccountStatus.PENDING, Account.expired_at.is_not(None), NOT_ON_HOLD
         ),
     }

@@ -22,8 +22,9 @@ from webapp.extensions import db
 from webapp.models import Account, BrowserSession, Invitation
 from webapp.services import outbox
 from webapp.services.expiry import terminate_each
+from webapp.services.held import hold_admins
 from webapp.services.reminders import BATCH, post_reminders
-from webapp.services.sets import among, execute, record_each
+from webapp.services.sets import NOT_ON_HOLD, among, execute, record_each
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -32,17 +33,18 @@ if TYPE_CHECKING:
     from webapp.domain.policy import Policy
     from webapp.emails import MailRow
 
-_SUSPENDED_WITH_IT = (SeedStatus.INVITED, SeedStatus.ONBOARDED)
+SUSPENDED_WITH_IT = (SeedStatus.INVITED, SeedStatus.ONBOARDED)
 
 
 def due(now: datetime) -> Select[Account]:
-    """Accounts that it is time to look at; `inactivity` decides what, if anything, is to be done."""
+    """Accounts that it is time to look at, none of them on hold; `inactivity` decides what, if anything, is to be done."""
     return (
         select(Account)
         .where(
             Account.inactivity_due_at <= now,
             Account.status.in_((AccountStatus.ACTIVE, AccountStatus.DISABLED)),
             Account.idle_since.is_not(None),
+            NOT_ON_HOLD,
         )
         .order_by(Account.inactivity_due_at)
     )
@@ -62,15 +64,13 @@ def decisions(
 ) -> Iterator[tuple[Account, Inactivity]]:
     """What is due for each of ``accounts``.
 
-    Under investigation nothing is done to it. The last active admin is never disabled, or nobody could approve and
-    enable any more; ``active_admins`` is how many there are before the first of ``accounts``.
+    The last active admin is never disabled, or nobody could approve and enable any more; ``active_admins`` is how many
+    there are before the first of ``accounts``.
     """
     for account in accounts:
         assert account.idle_since is not None
         found = inactivity(account.idle_since, account.changed_at, account.disabled_at, now, policy)
-        if account.under_investigation:
-            found = replace(found, step=None, next_check=now + DAY)
-        elif found.step is InactivityStep.DISABLE and account.is_admin:
+        if found.step is InactivityStep.DISABLE and account.is_admin:
             if active_admins <= 1:
                 found = replace(found, step=None, next_check=now + DAY)
             active_admins -= found.step is InactivityStep.DISABLE
@@ -104,17 +104,14 @@ def look_after(now: datetime, policy: Policy) -> Counter[InactivityStep]:
 
 
 def _settle_admins(now: datetime, policy: Policy) -> Counter[InactivityStep]:
-    # All of them are locked, in one order and without passing over any: two sweeps that each spared "the other one"
-    # would leave none.
-    admins = db.session.scalars(
-        select(Account)
-        .where(Account.role == Role.ADMIN, Account.status.in_((AccountStatus.ACTIVE, AccountStatus.DISABLED)))
-        .order_by(Account.id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    ).all()
+    # All of them: two sweeps that each spared "the other one" would leave none.
+    admins = hold_admins()
     active = sum(admin.status is AccountStatus.ACTIVE for admin in admins)
-    waiting = [a for a in admins if a.idle_since and a.inactivity_due_at and a.inactivity_due_at <= now]
+    waiting = [
+        a
+        for a in admins
+        if a.idle_since and a.inactivity_due_at and a.inactivity_due_at <= now and not a.under_investigation
+    ]
     return _settle(waiting, now, policy, active)
 
 
@@ -150,9 +147,17 @@ def _settle(accounts: Sequence[Account], now: datetime, policy: Policy, active_a
 
 
 def disable_each(accounts: Sequence[Account], now: datetime, **detail: Any) -> None:
+    """`disable_silently`, audited, with ``detail`` and what SEED was before. No commit."""
+    disable_silently(accounts, now)
+    for before in (None, *SUSPENDED_WITH_IT):
+        had = [a.id for a in accounts if (a.seed_status if a.seed_status in SUSPENDED_WITH_IT else None) is before]
+        record_each("account.disabled", had, now, **detail, **({"seed": str(before)} if before else {}))
+
+
+def disable_silently(accounts: Sequence[Account], now: datetime) -> None:
     """Disable active accounts, of which the caller holds the rows: signed out, SEED suspended with its link.
 
-    Audited, with ``detail`` and what SEED was before. No mail, no commit.
+    ``accounts`` themselves do not learn of it. No mail, no line on record, no commit.
     """
     for account in accounts:
         check_account_transition(account.status, AccountStatus.DISABLED)
@@ -166,8 +171,8 @@ def disable_each(accounts: Sequence[Account], now: datetime, **detail: Any) -> N
             status=AccountStatus.DISABLED,
             status_at=now,
             disabled_at=now,
-            seed_status=case((seed.in_(_SUSPENDED_WITH_IT), suspended), else_=seed),
-            seed_status_at=case((seed.in_(_SUSPENDED_WITH_IT), now), else_=Account.seed_status_at),
+            seed_status=case((seed.in_(SUSPENDED_WITH_IT), suspended), else_=seed),
+            seed_status_at=case((seed.in_(SUSPENDED_WITH_IT), now), else_=Account.seed_status_at),
         )
     )
     execute(
@@ -180,6 +185,3 @@ def disable_each(accounts: Sequence[Account], now: datetime, **detail: Any) -> N
         .values(state=InvitationState.EXPIRED, ended_at=now)
     )
     execute(delete(BrowserSession).where(among(BrowserSession.account_id, ids)))
-    for before in (None, *_SUSPENDED_WITH_IT):
-        had = [a.id for a in accounts if (a.seed_status if a.seed_status in _SUSPENDED_WITH_IT else None) is before]
-        record_each("account.disabled", had, now, **detail, **({"seed": str(before)} if before else {}))

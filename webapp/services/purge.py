@@ -25,7 +25,7 @@ from webapp.models import (
     UsedSolution,
     WrongCode,
 )
-from webapp.services.sets import CHUNK, among, execute, record_each
+from webapp.services.sets import CHUNK, NOT_ON_HOLD, among, execute, record_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,11 +39,14 @@ _KEPT_AFTER_END = timedelta(days=1)
 
 
 def due(now: datetime) -> Select[*tuple[Any, ...]]:
-    """Ended accounts whose data are to be forgotten, but for those with a mail on its way: it leaves or fails first."""
+    """Ended accounts whose data are to be forgotten, but for those on hold, which keeps their data as well.
+
+    Nor those with a mail on its way: it leaves or fails first.
+    """
     on_its_way = exists().where(Mail.account_id == Account.id, Mail.state == MailState.QUEUED)
     return (
         select(Account.id, Account.email, Account.purge_at)
-        .where(Account.purge_at <= now, Account.status.in_(_DELETABLE), ~on_its_way)
+        .where(Account.purge_at <= now, Account.status.in_(_DELETABLE), NOT_ON_HOLD, ~on_its_way)
         .order_by(Account.purge_at, Account.id)
     )
 
@@ -101,7 +104,7 @@ def _forget(ids: Sequence[int], now: datetime) -> None:
             or_(among(AuditEvent.account_id, ids), among(AuditEvent.actor_id, ids)),
             AuditEvent.peer.is_not(None),
         )
-        .values(peer=null())
+        .values(peer=null(), peer_salt=null())
     )
     record_each("account.deleted", ids, now)
 

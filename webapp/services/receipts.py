@@ -19,6 +19,11 @@ from webapp.services.invitations import live_invitation, state_at
 if TYPE_CHECKING:
     from datetime import datetime
 
+_RAN_OUT = "The invitation has expired. You can sign up again."
+_ON_HOLD = (
+    "The invitation has expired, and your TechPass is on hold. Until that is over, signing up again does not help."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -70,7 +75,7 @@ def receipt(token: str, now: datetime) -> Receipt:
         account, requests.get(RequestKind.TECHPASS), invitation.expires_at if invitation and waits else None
     )
     # Somebody whose time is up is terminated, whether or not the sweep has come (promise 5).
-    overdue = account.status is AccountStatus.PENDING and not waits
+    overdue = account.status is AccountStatus.PENDING and not waits and not account.under_investigation
     status = AccountStatus.TERMINATED if overdue else account.status
     ended = status in (AccountStatus.REJECTED, AccountStatus.TERMINATED)
     seed = requests.get(RequestKind.SEED)
@@ -136,7 +141,7 @@ def _techpass(account: Account, request: Request | None, activate_by: datetime |
             Entry(
                 "Not activated in time",
                 "current",
-                detail="The invitation has expired. You can sign up again.",
+                detail=_ON_HOLD if account.under_investigation else _RAN_OUT,
             )
         )
     return entries

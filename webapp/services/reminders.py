@@ -15,7 +15,7 @@ from webapp.domain.lifecycle import AccountStatus, InvitationKind, InvitationSta
 from webapp.extensions import db
 from webapp.models import Account, Invitation, Mail
 from webapp.services import outbox
-from webapp.services.sets import among, execute
+from webapp.services.sets import NOT_ON_HOLD, among, execute
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -30,11 +30,11 @@ _MAY_HOLD_SEED = (AccountStatus.PENDING, AccountStatus.ACTIVE)
 
 
 def marked(now: datetime) -> Select[Invitation]:
-    """Live links whose mark for a reminder is reached, with their accounts. Not all of them get one: see `due`."""
+    """Live links whose mark for a reminder is reached, with their accounts, none on hold. Not all get one: see `due`."""
     return (
         select(Invitation)
         .join(Invitation.account)
-        .where(Invitation.state == InvitationState.LIVE, Invitation.remind_at <= now)
+        .where(Invitation.state == InvitationState.LIVE, Invitation.remind_at <= now, NOT_ON_HOLD)
         .order_by(Invitation.remind_at)
     )
 

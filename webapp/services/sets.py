@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, CursorResult, Select, UpdateBase
     from sqlalchemy.orm import InstrumentedAttribute
 
+NOT_ON_HOLD: ColumnElement[bool] = ~Account.under_investigation
+"""On hold, the clock alone does nothing to an account (rule 8.7). What is passed over so is due once it is released."""
+
 CHUNK = 2500
 """Accounts in one transaction: some 0.2 seconds on PostgreSQL, during which only their own rows are locked."""
 

@@ -59,8 +59,13 @@ def sign_up(text: str, wants_seed: bool | None, solution: str, by: audit.By, now
     try:
         _request(address, agency, seed, solution, by, now)
     except IntegrityError:
-        # The same address signed up at the same instant and was first; now it is there to be found.
+        # The same address signed up at the same instant and was first; now it is there to be found. Or the agency was
+        # deleted a moment ago: then it is not there any more.
         db.session.rollback()
+        agencies.forget()
+        agency = agencies.find(address.domain)
+        if agency is None:
+            raise SignUpRefused(judge(address, None).message) from None
         _request(address, agency, seed, solution, by, now)
 
 
@@ -78,7 +83,7 @@ def _request(
     robot_check.use(solution, now)
     # One query of few columns: what is done for some people alone would tell them apart (`./run bench neutral`).
     found = db.session.execute(
-        select(Account.id, Account.email, Account.status, Invitation.expires_at)
+        select(Account.id, Account.email, Account.status, Account.under_investigation, Invitation.expires_at)
         .outerjoin(
             Invitation,
             (Invitation.account_id == Account.id)
@@ -89,8 +94,10 @@ def _request(
     ).first()
     holder = Account(id=found.id, email=found.email) if found else None
     overdue = found is not None and expiry.has_run_out(found.status, found.expires_at, now)
-    if found and overdue and expiry.end_if_overdue(db.session.get_one(Account, found.id), now):
-        holder = None  # It may sign up again at once (rule 3.5) though the sweep has not come yet.
+    # On hold it does not end, and counts as the account that there is: see `expiry.end_if_overdue`.
+    if found and overdue and not found.under_investigation:
+        ended = expiry.end_if_overdue(db.session.get_one(Account, found.id), now)
+        holder = None if ended else holder  # It may sign up again at once (rule 3.5) though the sweep has not come yet.
 
     # For an address that is known the same rows are written and then taken back, so that the answer takes as long.
     attempt = db.session.begin_nested()

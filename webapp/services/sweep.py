@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from sqlalchemy import Select, select
 
 from webapp.domain.deadlines import InactivityStep
 from webapp.extensions import db
-from webapp.models import Account, AuditEvent
-from webapp.services import audit, devices, expiry, inactivity, purge, reminders
-from webapp.services.sets import count_up_to
+from webapp.models import Account
+from webapp.services import brake, devices, expiry, inactivity, purge, reminders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
+    from sqlalchemy import Select
+
     from webapp.domain.policy import Policy
 
 log = structlog.get_logger()
-
-HELD = "sweep.held"
 
 
 @dataclass
@@ -32,7 +29,7 @@ class Summary:
 
     done: dict[str, int] = field(default_factory=dict)
     held: dict[str, int] = field(default_factory=dict)
-    """Part to how many accounts it would end, counted to one more than the limit."""
+    """Part to how many accounts it would end."""
     failed: list[str] = field(default_factory=list)
 
 
@@ -41,11 +38,11 @@ class _Part:
     name: str
     run: Callable[[], dict[str, int]]
     ends: Select[*tuple[Any, ...]] | None = None
-    """The accounts that it would end for good: with more than the limit of them, it asks first."""
+    """The accounts that it would end for good: with unusually many of them, it asks first."""
 
 
 def sweep(now: datetime, policy: Policy, *, confirmed: bool = False) -> Summary:
-    """Run all parts. One that would end far more accounts than usual stops and asks (promise 9), unless ``confirmed``.
+    """Run all parts. One that would end unusually many accounts asks an admin first (rule 8.7), unless ``confirmed``.
 
     A part that fails is logged, named in the summary and does not keep the others from running.
     """
@@ -53,13 +50,13 @@ def sweep(now: datetime, policy: Policy, *, confirmed: bool = False) -> Summary:
     for part in _parts(now, policy):
         try:
             if part.ends is not None and not confirmed:
-                count = count_up_to(part.ends, policy.sweep_limit + 1)
-                if count > policy.sweep_limit:
+                count = brake.check(part.name, part.ends, now, policy)
+                if count is not None:
                     summary.held[part.name] = count
-                    _hold(part.name, now, policy)
                     continue
-            db.session.rollback()
             summary.done |= part.run()
+            if part.ends is not None:
+                brake.ran(part.name, part.ends, policy)
         except Exception:
             db.session.rollback()
             log.exception("a part of the sweep failed", part=part.name)
@@ -93,17 +90,6 @@ def _parts(now: datetime, policy: Policy) -> list[_Part]:
         _Part("deletion", lambda: {"deleted": purge.purge(now)}, purge.due(now)),
         _Part("tidying", lambda: {"tidied": purge.tidy(now)}),
     ]
-
-
-def _hold(name: str, now: datetime, policy: Policy) -> None:
-    """Tell the operator, in the log each time and in the audit trail once a day."""
-    log.error("sweep held: far more than usual; look with `sweep --dry-run`, go on with `sweep --confirm`", part=name)
-    told = db.session.scalars(
-        select(AuditEvent.detail).where(AuditEvent.action == HELD, AuditEvent.at > now - timedelta(days=1))
-    ).all()
-    if not any(detail.get("part") == name for detail in told):
-        audit.record(HELD, None, audit.SYSTEM, now, part=name, limit=policy.sweep_limit)
-    db.session.commit()
 
 
 @dataclass(frozen=True, slots=True)
