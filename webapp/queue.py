@@ -11,6 +11,7 @@ import redis
 import structlog
 from flask import Flask, current_app
 from rq import Queue, Worker
+from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 from sqlalchemy import event
 
@@ -24,6 +25,7 @@ WAKEABLE = {
     "deliver": "jobs.deliver.deliver",
     "approve": "jobs.approve.approve_automatically",
     "sweep": "jobs.sweep.sweep",
+    "seal": "jobs.seal.seal",
 }
 """The jobs that may be asked for. Cron asks for each too, so that a lost wake-up costs at most a minute."""
 
@@ -117,3 +119,14 @@ def cron_seen_at() -> datetime | None:
 def count_workers() -> int:
     """How many workers listen. Raises `redis.RedisError`."""
     return Worker.count(connection=current_app.extensions["redis"], queue=get_queue())
+
+
+def count_failed() -> int:
+    """How many jobs failed in the last day. Raises `redis.RedisError`."""
+    return FailedJobRegistry(queue=get_queue()).get_job_count(cleanup=False)
+
+
+def waits_since() -> datetime | None:
+    """Since when the job waits that is next; None if none waits. Raises `redis.RedisError`."""
+    first = get_queue().get_jobs(0, 1)
+    return first[0].enqueued_at if first else None

@@ -191,9 +191,14 @@ def test_the_audit_trail_refuses_change_and_deletion(event, change):
 
 
 def test_where_it_came_from_may_be_forgotten(event):
-    db.session.execute(update(AuditEvent).values(peer=None))
+    db.session.execute(update(AuditEvent).values(peer=None, peer_salt=None))
     db.session.commit()
-    assert db.session.scalars(select(AuditEvent.peer)).one() is None
+    assert db.session.execute(select(AuditEvent.peer, AuditEvent.peer_salt)).one() == (None, None)
+
+
+def test_where_it_came_from_is_not_forgotten_by_halves(event):
+    with pytest.raises(DBAPIError, match="append-only"):
+        db.session.execute(update(AuditEvent).values(peer=None))
 
 
 @pytest.mark.parametrize("column", ["status", "role", "seed_status"])

@@ -26,17 +26,23 @@ class AuditEvent(Model):
     """
 
     id: Mapped[Id]
-    at: Mapped[Instant] = mapped_column(index=True)
+    at: Mapped[Instant]
     action: Mapped[str] = mapped_column(String(60))
     account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"), index=True)
     actor: Mapped[Actor] = mapped_column(enum_column(Actor))
-    actor_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"), index=True)
+    actor_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
     peer: Mapped[str | None] = mapped_column(String(45))
     peer_salt: Mapped[str | None] = mapped_column(String(32))
     """Goes into the seal with the peer, and is forgotten with it, so that no seal gives the peer away."""
     detail: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
 
-    __table_args__ = (one_of("actor", Actor), Index("ix_audit_event_action", "action", "id"))
+    __table_args__ = (
+        one_of("actor", Actor),
+        # For the audit log, newest first: all of it, of one kind, by one person. What happened to one person is short.
+        Index("ix_audit_event_at", "at", "id"),
+        Index("ix_audit_event_action", "action", "at", "id"),
+        Index("ix_audit_event_actor", "actor_id", "at", "id"),
+    )
 
 
 class AuditSeal(Model):
@@ -52,3 +58,5 @@ class AuditSeal(Model):
     """Hash of the peer and its salt, which may be forgotten; None where there was none."""
     hash: Mapped[str] = mapped_column(String(64))
     sealed_at: Mapped[Instant]
+
+    __table_args__ = (Index("ix_audit_seal_sealed_at", "sealed_at", "position"),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ def record(action: str, account_id: int | None, by: By, now: datetime, **detail:
             actor=by.actor,
             actor_id=by.account_id,
             peer=by.peer,
+            peer_salt=None if by.peer is None else secrets.token_hex(16),
             detail=detail,
         )
     )
