@@ -67,6 +67,9 @@ class Factory:
     def admin(self, email: str | None = None) -> Account:
         return self.account(email=email, role=Role.ADMIN)
 
+    def auditor(self, email: str | None = None) -> Account:
+        return self.account(email=email, role=Role.AUDITOR)
+
     def request(self, email: str | None = None, *, seed: bool = False, at: datetime | None = None) -> Request:
         """An account that waits for approval; its TechPass request (the SEED one is beside it)."""
         at = at or self.now

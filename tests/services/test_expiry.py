@@ -228,12 +228,12 @@ def test_a_single_account_ends_as_those_of_the_sweep_do(app, make, now):
     assert (len(mails()), actions(account)) == (1, ["account.terminated"])
 
 
-def test_an_active_account_cannot_be_terminated_in_one_step(app, make, now):
-    account = make.account()
+def test_who_waits_for_approval_is_not_terminated(app, make, now):
+    account = make.account(AccountStatus.REQUESTED)
     with pytest.raises(ForbiddenTransition):
         expiry.terminate(account, now)
     expiry.terminate_each([account.id], now)
-    assert fresh(account).status is AccountStatus.ACTIVE
+    assert fresh(account).status is AccountStatus.REQUESTED
 
 
 def at_once(app, work, times):

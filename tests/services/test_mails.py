@@ -31,7 +31,7 @@ from webapp.emails.purpose import has_ended
 from webapp.emails.render import NotOneLine, load, render
 from webapp.extensions import db
 from webapp.links import invitation_link, receipt_link
-from webapp.models import Account, Invitation, LogInAttempt, Mail, Request
+from webapp.models import Account, Invitation, LogInAttempt, Mail, Question, Request
 from webapp.services import outbox
 from webapp.services.keys import secret_key, secret_keys
 
@@ -101,6 +101,31 @@ def request_received_with_seed(world):
 
 def request_received_late(world):
     return emails.request_received(world.make.account(AccountStatus.PENDING), world.now), ["decided meanwhile"]
+
+
+def more_information(world):
+    account = world.requested()
+    return asked(world, account, RequestKind.TECHPASS), [
+        NASTY,
+        receipt_link(world.make.receipt_token(account)),
+        "reviews your request for TechPass",
+        "If you did not ask for TechPass,",
+    ]
+
+
+def more_information_about_seed(world):
+    account = world.make.account(seed_status=SeedStatus.REQUESTED)
+    db.session.add(Request(account_id=account.id, kind=RequestKind.SEED, requested_at=world.now))
+    link = receipt_link(world.make.receipt_token(account))
+    return asked(world, account, RequestKind.SEED), [link, "reviews your request for SEED"]
+
+
+def asked(world, account, kind):
+    request = db.session.scalars(select(Request).filter_by(account_id=account.id, kind=kind)).one()
+    question = Question(request_id=request.id, asked_by_id=account.id, asked_at=world.now, question=NASTY)
+    db.session.add(question)
+    db.session.commit()
+    return emails.more_information(account, question.id, request.id, world.now)
 
 
 def request_rejected(world):
@@ -196,6 +221,11 @@ def authenticator_setup(world):
     ]
 
 
+def authenticator_setup_while_pending(world):
+    account, link, address = world.invited()
+    return emails.authenticator_setup(account, link, world.now), [address, IN_30_DAYS, "goes on from this step"]
+
+
 def authenticator_changed(world):
     return emails.authenticator_changed(world.make.account(), world.now), [TODAY, "https://go.gov.sg/techpass-sr"]
 
@@ -231,6 +261,44 @@ def account_locked_by_the_operator(world):
 def account_enabled(world):
     row = emails.account_enabled(world.make.account(), world.now + timedelta(days=5), world.now)
     return row, ["Sunday, 29 November 2026, 10:00 Singapore time", "http://localhost/log-in"]
+
+
+def account_disabled(world):
+    account = world.make.account(AccountStatus.DISABLED, seed_status=SeedStatus.SUSPENDED)
+    return emails.account_disabled(account, "Left the agency.", world.now), [
+        TODAY,
+        "Reason: Left the agency.",
+        "SEED is suspended until then",
+        "https://go.gov.sg/techpass-sr",
+    ]
+
+
+def account_terminated(world):
+    account = world.make.account(AccountStatus.TERMINATED)
+    return emails.account_terminated(account, "Left the agency.", world.now), [
+        TODAY,
+        "Reason: Left the agency.",
+        "deleted 5 days after",
+        "http://localhost/sign-up",
+        "https://go.gov.sg/techpass-sr",
+    ]
+
+
+def role_changed(world):
+    return emails.role_changed(world.make.admin(), world.now), [
+        TODAY,
+        "You are an admin of TechPass Portal",
+        "http://localhost/profile",
+        "https://go.gov.sg/techpass-sr",
+    ]
+
+
+def role_changed_to_auditor(world):
+    return emails.role_changed(world.make.auditor(), world.now), ["see what admins see, and change nothing of it"]
+
+
+def role_changed_to_officer(world):
+    return emails.role_changed(world.make.account(), world.now), ["pages are closed to you now"]
 
 
 def account_held(world):
@@ -448,6 +516,8 @@ CASES = [
     request_received,
     request_received_with_seed,
     request_received_late,
+    more_information,
+    more_information_about_seed,
     request_rejected,
     techpass_onboarding,
     techpass_onboarding_with_seed,
@@ -461,12 +531,18 @@ CASES = [
     seed_expired_while_pending,
     seed_withdrawn,
     authenticator_setup,
+    authenticator_setup_while_pending,
     authenticator_changed,
     recovery_codes_changed,
     profile_changed,
     account_locked,
     account_locked_by_the_operator,
     account_enabled,
+    account_disabled,
+    account_terminated,
+    role_changed,
+    role_changed_to_auditor,
+    role_changed_to_officer,
     account_held,
     account_released,
     invitation_extended,
@@ -600,6 +676,15 @@ def test_what_an_admin_typed_is_text_and_never_markup(world, kind, status, write
     assert NASTY in one_line(mail.html)
 
 
+@pytest.mark.parametrize(
+    "write", [emails.account_disabled, emails.account_terminated], ids=lambda write: write.__name__
+)
+def test_so_is_the_reason_of_an_end(world, write):
+    mail = rendered(write(world.make.account(), NASTY, world.now), world.now)
+    assert NASTY in mail.text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in mail.html
+
+
 def test_what_a_device_is_called_and_why_it_failed_is_text_and_never_markup(world):
     account = world.make.account(seed_status=SeedStatus.INVITED)
     device = world.make.device(account, DeviceStatus.FAILED, name=NASTY, reason=NASTY)
@@ -655,6 +740,7 @@ OTHER = Policy(
         (inactivity_reminder_while_disabled, [9]),
         (disabled, [97, 9, 188]),
         (terminated, [47, 8]),
+        (account_terminated, [8]),
         (terminated_for_inactivity, [188, 8]),
     ],
     ids=lambda value: value.__name__ if callable(value) else None,

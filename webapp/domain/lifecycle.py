@@ -26,7 +26,7 @@ ACCOUNT_TRANSITIONS: dict[AccountStatus, frozenset[AccountStatus]] = {
     AccountStatus.REQUESTED: frozenset({AccountStatus.REJECTED, AccountStatus.PENDING}),
     AccountStatus.REJECTED: frozenset({AccountStatus.DELETED}),
     AccountStatus.PENDING: frozenset({AccountStatus.ACTIVE, AccountStatus.TERMINATED}),
-    AccountStatus.ACTIVE: frozenset({AccountStatus.DISABLED}),
+    AccountStatus.ACTIVE: frozenset({AccountStatus.DISABLED, AccountStatus.TERMINATED}),
     AccountStatus.DISABLED: frozenset({AccountStatus.ACTIVE, AccountStatus.TERMINATED}),
     AccountStatus.TERMINATED: frozenset({AccountStatus.DELETED}),
     AccountStatus.DELETED: frozenset(),
@@ -37,6 +37,19 @@ def check_account_transition(old: AccountStatus, new: AccountStatus) -> None:
     """Raises `ForbiddenTransition` unless an account may go from ``old`` to ``new``."""
     if new not in ACCOUNT_TRANSITIONS[old]:
         raise ForbiddenTransition(f"an account cannot go from {old} to {new}")
+
+
+ACCOUNT_UNDONE: dict[AccountStatus, frozenset[AccountStatus]] = {
+    AccountStatus.PENDING: frozenset({AccountStatus.REQUESTED}),
+    AccountStatus.REJECTED: frozenset({AccountStatus.REQUESTED}),
+}
+"""What taking a decision back at once after it may do, and nothing else (rule 8.2)."""
+
+
+def check_account_undone(old: AccountStatus, new: AccountStatus) -> None:
+    """Raises `ForbiddenTransition` unless a decision that led to ``old`` may be taken back to ``new``."""
+    if new not in ACCOUNT_UNDONE.get(old, ()):
+        raise ForbiddenTransition(f"an account cannot be put back from {old} to {new}")
 
 
 class SeedStatus(StrEnum):
@@ -72,6 +85,19 @@ def check_seed_transition(old: SeedStatus, new: SeedStatus) -> None:
     """Raises `ForbiddenTransition` unless SEED may go from ``old`` to ``new``."""
     if new not in SEED_TRANSITIONS[old]:
         raise ForbiddenTransition(f"SEED cannot go from {old} to {new}")
+
+
+SEED_UNDONE: dict[SeedStatus, frozenset[SeedStatus]] = {
+    SeedStatus.INVITED: frozenset({SeedStatus.REQUESTED}),
+    SeedStatus.REJECTED: frozenset({SeedStatus.REQUESTED}),
+}
+"""`ACCOUNT_UNDONE`, for SEED."""
+
+
+def check_seed_undone(old: SeedStatus, new: SeedStatus) -> None:
+    """Raises `ForbiddenTransition` unless a decision that led to ``old`` may be taken back to ``new``."""
+    if new not in SEED_UNDONE.get(old, ()):
+        raise ForbiddenTransition(f"SEED cannot be put back from {old} to {new}")
 
 
 class RequestKind(StrEnum):

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from webapp.domain.lifecycle import InvitationKind
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
+    from collections.abc import Mapping, Sequence
+    from datetime import date, datetime
 
     from webapp.models import Account, Device, Invitation, LogInAttempt
 
@@ -47,9 +49,21 @@ def already_have_account(account: Account, now: datetime, tried: str = "sign_up"
     return _row("already_have_account", f"{account.id}:{now:%Y-%m-%d}", account, now, tried=tried)
 
 
-def request_rejected(account: Account, request_id: int, now: datetime) -> MailRow:
-    """Rule 2.3: TechPass was rejected, with the reason."""
-    return _row("request_rejected", request_id, account, now, request_id=request_id)
+def request_rejected(account: Account, request_id: int, now: datetime, took_back: Sequence[int] = ()) -> MailRow:
+    """Rule 2.3: TechPass was rejected, with the reason.
+
+    ``took_back`` are the mails that it leaves no purpose to; they leave after all if it is taken back (rule 8.2).
+    """
+    others = {"took_back": list(took_back)} if took_back else {}
+    return _row("request_rejected", request_id, account, now, request_id=request_id, **others)
+
+
+MORE_INFORMATION = "more_information"
+
+
+def more_information(account: Account, question_id: int, request_id: int, now: datetime) -> MailRow:
+    """Rule 8.2: an admin asks for more before deciding; the question, and the private link where it is answered."""
+    return _row(MORE_INFORMATION, question_id, account, now, question_id=question_id, request_id=request_id)
 
 
 def techpass_onboarding(account: Account, invitation: Invitation, now: datetime) -> MailRow:
@@ -129,8 +143,12 @@ def seed_rejected(account: Account, request_id: int, now: datetime) -> MailRow:
 
 
 def authenticator_setup(account: Account, invitation: Invitation, now: datetime) -> MailRow:
-    """Rule 7.3: an admin has reset the authenticator; the link to set up a new one."""
-    return _row("authenticator_setup", invitation.id, account, now, urgent=True, invitation_id=invitation.id)
+    """Rule 7.3: an admin has reset the authenticator; the link to set up a new one.
+
+    For somebody still being onboarded that is the invitation, which can come more than once.
+    """
+    event = f"{invitation.id}:{now.isoformat()}" if invitation.kind is InvitationKind.TECHPASS else invitation.id
+    return _row("authenticator_setup", event, account, now, urgent=True, invitation_id=invitation.id)
 
 
 def authenticator_changed(account: Account, now: datetime) -> MailRow:
@@ -157,6 +175,21 @@ def account_enabled(account: Account, deadline: datetime, now: datetime) -> Mail
     """Rule 3.10: the account was enabled again; until ``deadline`` its holder has to sign in once."""
     event = f"{account.id}:{now.isoformat()}"
     return _row("account_enabled", event, account, now, deadline=deadline.isoformat())
+
+
+def account_disabled(account: Account, reason: str, now: datetime) -> MailRow:
+    """Rule 8.3: an admin disabled the account, and why."""
+    return _row("account_disabled", f"{account.id}:{now.isoformat()}", account, now, reason=reason)
+
+
+def account_terminated(account: Account, reason: str, now: datetime) -> MailRow:
+    """Rule 8.3: an admin ended the account, and why."""
+    return _row("account_terminated", account.id, account, now, reason=reason)
+
+
+def role_changed(account: Account, now: datetime) -> MailRow:
+    """Rule 8.3: the account was given another role, or its role was taken away."""
+    return _row("role_changed", f"{account.id}:{now.isoformat()}", account, now, role=str(account.role))
 
 
 def account_held(account: Account, now: datetime) -> MailRow:
@@ -208,3 +241,8 @@ TERMINATED = "terminated"
 def terminated(account: Account, now: datetime) -> MailRow:
     """Rule 3.4: the invitation was not accepted in time."""
     return _row(TERMINATED, account.id, account, now)
+
+
+def admin_digest(account: Account, day: date, waits: Sequence[Mapping[str, Any]], now: datetime) -> MailRow:
+    """Rule 8.1: what waits for the admins on ``day``, once for each of them; numbers alone."""
+    return _row("admin_digest", f"{account.id}:{day.isoformat()}", account, now, waits=list(waits))

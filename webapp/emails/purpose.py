@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from webapp.domain.business_days import singapore_date
 from webapp.domain.deadlines import is_expired
-from webapp.domain.lifecycle import AccountStatus, DeviceStatus, InvitationState, SeedStatus
-from webapp.emails import SEED_EXPIRED, TERMINATED
+from webapp.domain.lifecycle import AccountStatus, DeviceStatus, InvitationState, RequestState, SeedStatus
+from webapp.emails import MORE_INFORMATION, SEED_EXPIRED, TERMINATED
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from webapp.emails.render import Letter
 
-_TO_THE_TERMINATED = (TERMINATED, "terminated_for_inactivity")
+_TO_THE_TERMINATED = (TERMINATED, "terminated_for_inactivity", "account_terminated")
 
 _WHILE_ACCOUNT_IS = {
     "disabled": AccountStatus.DISABLED,
+    "account_disabled": AccountStatus.DISABLED,
     "account_locked": AccountStatus.DISABLED,
     "account_enabled": AccountStatus.ACTIVE,
     # Only who can log in can use the device, or try it again.
@@ -50,12 +52,22 @@ def has_ended(letter: Letter, now: datetime) -> bool:
         return status is not AccountStatus.REJECTED or mail.kind != "request_rejected"
     if mail.kind in _WHILE_ACCOUNT_IS and status is not _WHILE_ACCOUNT_IS[mail.kind]:
         return True
+    if mail.kind == "role_changed":
+        return bool(account.role != mail.context["role"])
+    if mail.kind == "admin_digest":
+        # Of use to admins alone, and on its own day: the next one says how it stands by then.
+        is_of_today = singapore_date(now) == singapore_date(mail.created_at)
+        return not (account.is_admin and status is AccountStatus.ACTIVE and is_of_today)
     if mail.kind == "inactivity_reminder":
         return account.idle_since is None or account.idle_since > mail.created_at
     if mail.kind in _WHILE_SEED_IS:
         return account.seed_status is not _WHILE_SEED_IS[mail.kind]
     if mail.kind in _WHILE_DEVICE_IS:
         return letter.device is None or letter.device.status is not _WHILE_DEVICE_IS[mail.kind]
+    if mail.kind == MORE_INFORMATION:
+        asked, request = letter.question, letter.request
+        is_open = request is not None and request.state is RequestState.OPEN
+        return asked is None or asked.answered_at is not None or not is_open
     if "invitation_id" in mail.context:
         link = letter.invitation
         return link is None or link.state is not InvitationState.LIVE or is_expired(link.expires_at, now)

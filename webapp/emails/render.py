@@ -27,10 +27,10 @@ from webapp.domain.tokens import (
     not_me_token,
     recover_token,
 )
-from webapp.emails import NOT_ME
+from webapp.emails import MORE_INFORMATION, NOT_ME
 from webapp.extensions import db
 from webapp.links import invitation_link, not_me_link, public_link, receipt_link
-from webapp.models import Account, Device, Invitation, LogInAttempt, Mail, Request
+from webapp.models import Account, Device, Invitation, LogInAttempt, Mail, Question, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -63,6 +63,7 @@ class Letter:
     request: Request | None
     attempt: LogInAttempt | None
     device: Device | None
+    question: Question | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ def load(mails: Sequence[Mail]) -> list[Letter]:
     requests = _by_id(Request, (mail.context.get("request_id") for mail in mails))
     attempts = _by_id(LogInAttempt, (mail.context.get("attempt_id") for mail in mails))
     devices = _by_id(Device, (mail.context.get("device_id") for mail in mails))
+    questions = _by_id(Question, (mail.context.get("question_id") for mail in mails))
     waiting = _waiting_links({mail.account_id for mail in mails if mail.kind == "already_have_account"})
     return [
         Letter(
@@ -92,6 +94,7 @@ def load(mails: Sequence[Mail]) -> list[Letter]:
             requests.get(mail.context.get("request_id")),
             attempts.get(mail.context.get("attempt_id")),
             devices.get(mail.context.get("device_id")),
+            questions.get(mail.context.get("question_id")),
         )
         for mail in mails
     ]
@@ -171,6 +174,7 @@ def _context(letter: Letter, keys: Sequence[str], now: datetime) -> tuple[dict[s
         "log_in_link": public_link("/log-in"),
         "profile_link": public_link("/profile"),
         "devices_link": public_link("/profile/devices"),
+        "admin_link": public_link("/admin"),
         "service_request_url": settings.service_request_url,
         "happened_at": mail.created_at,
         **_given(mail.context),
@@ -179,7 +183,8 @@ def _context(letter: Letter, keys: Sequence[str], now: datetime) -> tuple[dict[s
     if account is not None:
         agency: Agency = account.agency
         context |= {"account": account, "agency": agency}
-        if account.status is AccountStatus.REQUESTED and account.receipt_nonce and account.receipt_hash:
+        has_receipt = account.status is AccountStatus.REQUESTED or mail.kind == MORE_INFORMATION
+        if has_receipt and account.receipt_nonce and account.receipt_hash:
             token = _token(keys, RECEIPT, account.receipt_nonce, account.receipt_hash)
             secrets.append(token)
             context["receipt_link"] = receipt_link(token)
@@ -199,7 +204,9 @@ def _context(letter: Letter, keys: Sequence[str], now: datetime) -> tuple[dict[s
     elif mail.kind == "already_have_account":
         context["link_is_live"] = False
     if letter.request is not None:
-        context["reason"] = letter.request.reason
+        context |= {"reason": letter.request.reason, "asked_for": letter.request.kind}
+    if letter.question is not None:
+        context["question"] = letter.question.question
     if letter.attempt is not None:
         code = derive_code(keys[0], LOG_IN_CODE, letter.attempt.nonce)
         secrets.append(code)
@@ -216,7 +223,7 @@ def _context(letter: Letter, keys: Sequence[str], now: datetime) -> tuple[dict[s
 def _given(context: dict[str, Any]) -> dict[str, Any]:
     """What the row itself says, with instants in place of their text."""
     given: dict[str, Any] = {
-        name: context[name] for name in ("tried", "browser", "cause", "changed", "was_onboarded") if name in context
+        name: context[name] for name in ("tried", "browser", "cause", "changed", "was_onboarded", "reason", "role", "waits") if name in context
     }
     return given | {name: datetime.fromisoformat(context[name]) for name in ("at", "deadline") if name in context}
 

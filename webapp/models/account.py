@@ -15,13 +15,18 @@ from webapp.domain.lifecycle import (
     Role,
     SeedStatus,
     check_account_transition,
+    check_account_undone,
     check_seed_transition,
+    check_seed_undone,
 )
 from webapp.extensions import Model
 from webapp.models.agency import Agency
 from webapp.models.base import Id, Instant, enum_column, one_of, where
 
 _LIVE = text("status IN ({})".format(", ".join(f"'{status}'" for status in LIVE)))
+
+ASKING = text("(status = 'requested' OR seed_status = 'requested')")
+"""Whose request may be open: where an agency's are counted, asked by these very words, so that the index serves it."""
 
 
 class Account(Model):
@@ -82,9 +87,12 @@ class Account(Model):
         Index("ix_account_agency", "agency_id", "id"),
         Index("ix_account_status", "status", "id"),
         Index("ix_account_agency_status", "agency_id", "status", "id"),
+        Index("ix_account_asking", "agency_id", "id", **where(ASKING)),
         Index("ix_account_inactivity", "inactivity_due_at", **where(text("inactivity_due_at IS NOT NULL"))),
         Index("ix_account_expired", "id", **where(text("status = 'pending' AND expired_at IS NOT NULL"))),
         Index("ix_account_admin", "id", **where(text("role = 'admin'"))),
+        Index("ix_account_auditor", "id", **where(text("role = 'auditor'"))),
+        Index("ix_account_on_hold", "id", **where(text("under_investigation"))),
         Index("ix_account_purge", "purge_at", "id", **where(text("purge_at IS NOT NULL"))),
     )
 
@@ -112,6 +120,16 @@ class Account(Model):
         check_seed_transition(self.seed_status, status)
         self.seed_status, self.seed_status_at = status, now
 
+    def put_back(self, status: AccountStatus, since: datetime) -> None:
+        """Take a decision back: the status as it was, ``since`` then. Raises `ForbiddenTransition` (rule 8.2)."""
+        check_account_undone(self.status, status)
+        self.status, self.status_at = status, since
+
+    def put_seed_back(self, status: SeedStatus, since: datetime) -> None:
+        """`put_back`, for SEED."""
+        check_seed_undone(self.seed_status, status)
+        self.seed_status, self.seed_status_at = status, since
+
 
 class Request(Model):
     """One thing asked for, TechPass or SEED, and what was decided, by whom and why (section 2)."""
@@ -135,6 +153,7 @@ class Request(Model):
         one_of("state", RequestState),
         Index("uq_request_open", "account_id", "kind", unique=True, **where(text("state = 'open'"))),
         Index("ix_request_queue", "requested_at", "id", **where(text("state = 'open'"))),
+        Index("ix_request_due", "due_on", **where(text("state = 'open' AND due_on IS NOT NULL"))),
     )
 
 

@@ -13,6 +13,7 @@ from webapp.domain.lifecycle import LIVE, AccountStatus, DeviceStatus, Invitatio
 from webapp.extensions import db
 from webapp.models import Account
 from webapp.services import audit, log_in, outbox, seed, seed_card
+from webapp.services.acting import begin
 from webapp.services.errors import NotFound
 from webapp.services.held import hold
 from webapp.services.inactivity import disable_each
@@ -68,11 +69,10 @@ def enable(account_id: int, reason: str, by: audit.By, now: datetime, policy: Po
     """Enable a disabled account: its holder has some days to sign in once (rule 3.10), and its SEED comes back.
 
     ``reason`` goes on record for good, so it must name nobody. Raises `NotFound` for an account that is not disabled,
-    or `ReasonMissing`.
+    `OwnAccount` or `ReasonMissing`.
     """
-    reason = squeezed(reason)
-    account = hold(account_id)
-    if account is None or account.status is not AccountStatus.DISABLED:
+    account, reason = begin(account_id, reason, by)
+    if account.status is not AccountStatus.DISABLED:
         db.session.rollback()
         raise NotFound
     seed.settle(account, now, policy)
@@ -82,7 +82,7 @@ def enable(account_id: int, reason: str, by: audit.By, now: datetime, policy: Po
     account.idle_since = idle_since_on_enabling(now, policy)
     found = inactivity(account.idle_since, account.changed_at, None, now, policy)
     account.inactivity_due_at = found.next_check
-    outbox.cancel(account.id, only=("disabled", "account_locked", "inactivity_reminder"))
+    outbox.cancel(account.id, only=("disabled", "account_disabled", "account_locked", "inactivity_reminder"))
     outbox.post(emails.account_enabled(account, found.acts_at, now))
     audit.record("account.enabled", account.id, by, now, reason=reason)
     if account.seed_status is SeedStatus.SUSPENDED:

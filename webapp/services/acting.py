@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sqlalchemy import select
+
+from webapp.domain.lifecycle import AccountStatus, Role
 from webapp.extensions import db
-from webapp.services.errors import NotFound, OwnAccount
-from webapp.services.held import hold
+from webapp.models import Account
+from webapp.services.errors import LastAdmin, NotFound, OwnAccount
+from webapp.services.held import hold, hold_admins
 from webapp.services.reasons import squeezed
 
 if TYPE_CHECKING:
-    from webapp.models import Account
     from webapp.services.audit import By
 
 
@@ -26,4 +29,21 @@ def begin(account_id: int, reason: str, by: By) -> tuple[Account, str]:
     if account is None:
         db.session.rollback()
         raise NotFound
+    return account, reason
+
+
+def begin_taking(account_id: int, reason: str, by: By) -> tuple[Account, str]:
+    """`begin`, for what takes a right away: raises `LastAdmin` too, for the only admin who is active (rule 8.3)."""
+    while True:
+        # The admins are locked before the account, in their one order. Who becomes one in between is asked for again.
+        is_admin = db.session.scalar(select(Account.role).where(Account.id == account_id)) is Role.ADMIN
+        admins = hold_admins() if is_admin else ()
+        account, reason = begin(account_id, reason, by)
+        if account.is_admin == is_admin:
+            break
+        db.session.rollback()
+    others = any(admin.status is AccountStatus.ACTIVE for admin in admins if admin.id != account.id)
+    if is_admin and account.status is AccountStatus.ACTIVE and not others:
+        db.session.rollback()
+        raise LastAdmin
     return account, reason

@@ -107,6 +107,15 @@ def plainly(action: str, detail: dict[str, Any]) -> str:
 def _who(event: AuditEvent, account_id: int) -> str:
     if event.actor_id == account_id:
         return "You"
+    return _actor(event)
+
+
+def actor(event: AuditEvent) -> str:
+    """Who acted, as anybody else than the holder reads it; an admin's address is better, where it is known."""
+    return "The holder" if event.actor_id is not None and event.actor_id == event.account_id else _actor(event)
+
+
+def _actor(event: AuditEvent) -> str:
     match event.actor:
         case Actor.ADMIN:
             return "An admin"
@@ -116,7 +125,7 @@ def _who(event: AuditEvent, account_id: int) -> str:
             return "Somebody without logging in, from the sign-up page or a link"
         case Actor.SYSTEM if (event.detail or {}).get("source") == "mdm":
             return "The device management system"
-        case Actor.SYSTEM if event.action in _BY_OPERATORS:
+        case Actor.SYSTEM if event.action in BY_OPERATORS:
             return "Who operates the portal"
     return "The portal"
 
@@ -128,7 +137,7 @@ def _where(event: AuditEvent, account_id: int) -> str:
 _FOR_ADMINS = "note.added"
 """Notes are for admins alone (rule 8.2)."""
 
-_BY_OPERATORS = ("role.granted", "authenticator.reset", "account.locked", "account.enabled")
+BY_OPERATORS = ("role.granted", "authenticator.reset", "account.locked", "account.enabled")
 """What no sweep does: without an admin it was a command."""
 
 

@@ -11,6 +11,7 @@ import structlog
 from cryptography.fernet import InvalidToken
 from sqlalchemy import delete, func, insert, select, update
 
+from webapp import emails
 from webapp.domain.lifecycle import AccountStatus, InvitationKind
 from webapp.domain.tokens import (
     derive_recovery_codes,
@@ -21,10 +22,10 @@ from webapp.domain.tokens import (
 from webapp.extensions import db
 from webapp.models import Account, Authenticator, RecoveryCode
 from webapp.models.base import insert_new
-from webapp.services import audit
-from webapp.services.errors import NotFound, ReasonMissing
-from webapp.services.held import hold
-from webapp.services.invitations import invite
+from webapp.services import audit, outbox
+from webapp.services.acting import begin
+from webapp.services.errors import NotFound
+from webapp.services.invitations import invite, live_invitation
 from webapp.services.keys import decrypt, encrypt, secret_key, secret_keys
 from webapp.services.sessions import end_all_sessions, forget_browsers
 
@@ -295,15 +296,12 @@ def _hashes(code: str) -> list[str]:
 def reset_authenticator(account_id: int, reason: str, by: audit.By, now: datetime, policy: Policy) -> None:
     """An admin takes away a lost authenticator with its recovery codes, and signs its holder out (rule 7.3).
 
-    An active person is mailed a link to set up a new one. Somebody still being onboarded begins that step again from
-    the onboarding email. ``reason`` goes on record for good, so it must name nobody. Raises `NotFound` for any other
-    account, or `ReasonMissing`.
+    An active person is mailed a link to set up a new one. Somebody still being onboarded begins that step again, from
+    the link of the onboarding email, which is mailed once more. ``reason`` goes on record for good, so it must name
+    nobody. Raises `NotFound` for any other account, `OwnAccount` or `ReasonMissing`.
     """
-    reason = " ".join(reason.split())
-    if not reason:
-        raise ReasonMissing
-    account = hold(account_id)
-    if account is None or account.status not in (AccountStatus.PENDING, AccountStatus.ACTIVE):
+    account, reason = begin(account_id, reason, by)
+    if account.status not in (AccountStatus.PENDING, AccountStatus.ACTIVE):
         db.session.rollback()
         raise NotFound
     db.session.execute(delete(Authenticator).where(Authenticator.account_id == account.id))
@@ -312,9 +310,12 @@ def reset_authenticator(account_id: int, reason: str, by: audit.By, now: datetim
     account.changed_at = now
     end_all_sessions(account.id)
     forget_browsers(account.id, now)
-    audit.record("authenticator.reset", account.id, by, now, reason=reason[:200])
+    audit.record("authenticator.reset", account.id, by, now, reason=reason)
     if account.status is AccountStatus.ACTIVE:
         invite(account, InvitationKind.AUTHENTICATOR, now, policy)
     else:
         create_key(account.id, now)
+        link = live_invitation(account.id, InvitationKind.TECHPASS)
+        if link is not None:
+            outbox.post(emails.authenticator_setup(account, link, now))
     db.session.commit()

@@ -39,17 +39,20 @@ def end_of(day: date) -> datetime:
     return datetime.combine(day, time(23, 59), SINGAPORE)
 
 
+def waits_for(account: Account, kind: InvitationKind) -> bool:
+    """Whether a link of ``kind``, while it is live, is still to be taken up in its own time."""
+    if kind is InvitationKind.SEED:
+        may_hold = account.status in (AccountStatus.PENDING, AccountStatus.ACTIVE)
+        return may_hold and account.seed_status is SeedStatus.INVITED
+    return kind is InvitationKind.TECHPASS and account.status is AccountStatus.PENDING and account.expired_at is None
+
+
 def extendable(account: Account, kind: InvitationKind) -> Invitation | None:
     """The link of ``kind`` whose deadline can be moved, also one past its time that no sweep has ended yet.
 
     None once the notice of termination was written: what was mailed holds, and the person is invited anew.
     """
-    waits = {
-        InvitationKind.TECHPASS: account.status is AccountStatus.PENDING and account.expired_at is None,
-        InvitationKind.SEED: account.status in (AccountStatus.PENDING, AccountStatus.ACTIVE)
-        and account.seed_status is SeedStatus.INVITED,
-    }
-    if not waits.get(kind):
+    if not waits_for(account, kind):
         return None
     return db.session.scalar(
         select(Invitation)

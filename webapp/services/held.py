@@ -6,13 +6,20 @@ the row sees it as it is then.
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from typing import TYPE_CHECKING
+
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import joinedload
 
-from webapp.domain.lifecycle import AccountStatus
+from webapp.domain.lifecycle import AccountStatus, Role
 from webapp.extensions import db
 from webapp.models import Account
 from webapp.services.errors import SessionOver
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import ColumnElement
 
 
 def hold(account_id: int | None) -> Account | None:
@@ -24,6 +31,26 @@ def hold(account_id: int | None) -> Account | None:
         .with_for_update(of=Account, key_share=True)
         .execution_options(populate_existing=True)
     )
+
+
+def hold_admins() -> Sequence[Account]:
+    """All active and disabled admins, locked in one order and none passed over.
+
+    Whoever takes away an admin's right holds them all, before any other account: else two that each left "the other
+    one" would leave none.
+    """
+    return db.session.scalars(
+        select(Account)
+        .where(has_role(Role.ADMIN), Account.status.in_((AccountStatus.ACTIVE, AccountStatus.DISABLED)))
+        .order_by(Account.id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    ).all()
+
+
+def has_role(role: Role) -> ColumnElement[bool]:
+    """A condition on accounts. The role is written out: as a parameter it would hide that a partial index fits."""
+    return Account.role == bindparam(None, role, Account.__table__.c.role.type, literal_execute=True)
 
 
 def hold_active(account_id: int) -> Account:

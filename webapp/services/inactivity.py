@@ -37,7 +37,7 @@ SUSPENDED_WITH_IT = (SeedStatus.INVITED, SeedStatus.ONBOARDED)
 
 
 def due(now: datetime) -> Select[Account]:
-    """Accounts that it is time to look at, none of them on hold; `inactivity` decides what, if anything, is to be done."""
+    """Accounts that it is time to look at, none on hold; `inactivity` decides what, if anything, is to be done."""
     return (
         select(Account)
         .where(

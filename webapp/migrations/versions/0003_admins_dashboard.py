@@ -22,11 +22,12 @@ _ACCOUNT_INDEXES = {
     "ix_account_agency_status": ["agency_id", "status", "id"],
 }
 _WAITING_INDEXES = {
+    "ix_account_auditor": ("account", ["id"], "role = 'auditor'"),
     "ix_account_on_hold": ("account", ["id"], "under_investigation"),
     "ix_request_due": ("request", ["due_on"], "state = 'open' AND due_on IS NOT NULL"),
     "ix_mail_failed_kind": ("mail", ["kind", "id"], "state = 'failed'"),
 }
-"""For the start page, which counts what needs an admin."""
+"""For the start page, which counts what needs an admin, and for the list of auditors."""
 _MAIL_INDEXES: dict[str, tuple[list[str], str | None]] = {
     "ix_mail_queued": (["id"], "state = 'queued'"),
     "ix_mail_cancelled": (["id"], "state = 'cancelled'"),
@@ -65,6 +66,11 @@ def upgrade() -> None:
     op.add_column("invitation", sa.Column("extended_at", _INSTANT, nullable=True))
     for name, columns in _ACCOUNT_INDEXES.items():
         op.create_index(name, "account", columns)
+    asking = sa.text("(status = 'requested' OR seed_status = 'requested')")
+    op.create_index(
+        "ix_account_asking", "account", ["agency_id", "id"], sqlite_where=asking, postgresql_where=asking
+    )
+    op.create_index("ix_unknown_agency_tries", "unknown_agency", ["tries", "domain"])
     if is_postgresql:
         op.execute(f"CREATE INDEX ix_account_search ON account USING gin ({_SEARCH} gin_trgm_ops)")
     for name, (columns, condition) in _MAIL_INDEXES.items():
@@ -183,7 +189,8 @@ def downgrade() -> None:
         op.drop_index(name, "mail")
     if is_postgresql:
         op.execute("DROP INDEX ix_account_search")
-    for name in _ACCOUNT_INDEXES:
+    op.drop_index("ix_unknown_agency_tries", "unknown_agency")
+    for name in (*_ACCOUNT_INDEXES, "ix_account_asking"):
         op.drop_index(name, "account")
     op.drop_column("invitation", "extended_at")
     op.drop_column("account", "shortcuts_off")
