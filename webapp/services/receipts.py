@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
@@ -12,17 +12,19 @@ from webapp.domain.lifecycle import AccountStatus, InvitationKind, RequestKind, 
 from webapp.domain.tokens import TOKEN_LENGTH, token_hash
 from webapp.extensions import db
 from webapp.formatting import sg_datetime, sg_day
-from webapp.models import Account, Request
+from webapp.models import Account, Question, Request
 from webapp.services.errors import NotFound
 from webapp.services.invitations import live_invitation, state_at
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
 _RAN_OUT = "The invitation has expired. You can sign up again."
-_ON_HOLD = (
-    "The invitation has expired, and your TechPass is on hold. Until that is over, signing up again does not help."
-)
+_ON_HOLD = "The invitation has expired, and your TechPass is on hold. Until that ends, signing up again does not help."
+
+_REVIEWS = ("An admin reviews your request", "An admin reviews your SEED request")
+_QUESTION = "An admin asked you for more information"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,15 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenQuestion:
+    """What an admin wants to know before deciding on the request of a kind (rule 8.2)."""
+
+    number: int
+    kind: RequestKind
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     email: str
     status: AccountStatus
@@ -43,6 +54,8 @@ class Receipt:
     may_resend: bool
     """Whether the invitation can be asked for again."""
     may_sign_up_again: bool
+    questions: tuple[OpenQuestion, ...] = ()
+    """Those that wait for an answer."""
 
 
 def find(token: str) -> Account:
@@ -62,15 +75,11 @@ def find(token: str) -> Account:
 def receipt(token: str, now: datetime) -> Receipt:
     """Raises `NotFound`."""
     account = find(token)
-    requests = {
-        request.kind: request
-        for request in db.session.scalars(
-            select(Request).where(Request.account_id == account.id).order_by(Request.requested_at, Request.id)
-        )
-    }
+    requests, asked = _asked_for(account.id)
     invitation = live_invitation(account.id, InvitationKind.TECHPASS)
     waits = invitation is not None and state_at(invitation, now) == "live" and account.status is AccountStatus.PENDING
     entries = [Entry("You asked for TechPass", "done", account.created_at)]
+    entries += _talk(asked, requests.get(RequestKind.TECHPASS))
     entries += _techpass(
         account, requests.get(RequestKind.TECHPASS), invitation.expires_at if invitation and waits else None
     )
@@ -80,8 +89,44 @@ def receipt(token: str, now: datetime) -> Receipt:
     ended = status in (AccountStatus.REJECTED, AccountStatus.TERMINATED)
     seed = requests.get(RequestKind.SEED)
     if seed is not None and not (ended and seed.state is RequestState.OPEN):
-        entries += _seed(seed, account)
-    return Receipt(account.email, status, tuple(entries), waits, ended)
+        entries += _talk(asked, seed) + _seed(seed, account)
+    # What waits for an answer comes before what waits for a decision.
+    if any(entry.title == _QUESTION for entry in entries):
+        entries = [
+            replace(entry, state="todo") if entry.state == "current" and entry.title in _REVIEWS else entry
+            for entry in entries
+        ]
+    questions = [OpenQuestion(each.id, kind, each.question) for kind, each in _open(asked, requests.values())]
+    return Receipt(account.email, status, tuple(entries), waits, ended, tuple(questions))
+
+
+def _asked_for(account_id: int) -> tuple[dict[RequestKind, Request], list[Question]]:
+    """The last request of each kind, and all that was asked about any, oldest first."""
+    rows = db.session.execute(
+        select(Request, Question)
+        .outerjoin(Question, Question.request_id == Request.id)
+        .where(Request.account_id == account_id)
+        .order_by(Request.requested_at, Request.id, Question.id)
+    ).all()
+    return {request.kind: request for request, _ in rows}, [asked for _, asked in rows if asked is not None]
+
+
+def _open(asked: Sequence[Question], requests: Iterable[Request]) -> list[tuple[RequestKind, Question]]:
+    kinds = {request.id: request.kind for request in requests if request.state is RequestState.OPEN}
+    return [(kinds[each.request_id], each) for each in asked if each.request_id in kinds and not each.answered_at]
+
+
+def _talk(asked: Sequence[Question], request: Request | None) -> list[Entry]:
+    entries = []
+    for each in asked:
+        if request is None or each.request_id != request.id:
+            continue
+        if each.answered_at is not None:
+            entries.append(Entry("You answered a question of an admin", "done", each.answered_at, each.question))
+        elif request.state is RequestState.OPEN:
+            words = "You act next: answer the question below. Your request waits until then."
+            entries.append(Entry(_QUESTION, "current", each.asked_at, words))
+    return entries
 
 
 def _techpass(account: Account, request: Request | None, activate_by: datetime | None) -> list[Entry]:
@@ -90,7 +135,7 @@ def _techpass(account: Account, request: Request | None, activate_by: datetime |
     if request.state is RequestState.OPEN:
         return [
             Entry(
-                "An admin reviews your request",
+                _REVIEWS[0],
                 "current",
                 detail=f"The admins for {account.agency.name} act next. You will get an email when they have decided.",
             ),
@@ -153,7 +198,7 @@ def _seed(request: Request, account: Account) -> list[Entry]:
         by_when = (
             f"The admins act next. We promise the SEED email by {sg_day(request.due_on)}." if request.due_on else ""
         )
-        return [Entry("An admin reviews your SEED request", "todo" if waits else "current", detail=by_when)]
+        return [Entry(_REVIEWS[1], "todo" if waits else "current", detail=by_when)]
     if request.state is RequestState.WITHDRAWN:
         return [Entry("You said that you do not need SEED", "done", request.decided_at)]
     if request.state is RequestState.REJECTED:

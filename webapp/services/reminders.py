@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from flask import current_app
-from sqlalchemy import Select, and_, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, or_, select, update
 from sqlalchemy.orm import contains_eager
 
 from webapp import emails
@@ -28,9 +28,19 @@ BATCH = 1000
 
 _MAY_HOLD_SEED = (AccountStatus.PENDING, AccountStatus.ACTIVE)
 
+WAITS: ColumnElement[bool] = or_(
+    and_(Invitation.kind == InvitationKind.TECHPASS, Account.status == AccountStatus.PENDING),
+    and_(
+        Invitation.kind == InvitationKind.SEED,
+        Account.seed_status == SeedStatus.INVITED,
+        Account.status.in_(_MAY_HOLD_SEED),
+    ),
+)
+"""Links that are still to be accepted by somebody who can."""
+
 
 def marked(now: datetime) -> Select[Invitation]:
-    """Live links whose mark for a reminder is reached, with their accounts, none on hold. Not all get one: see `due`."""
+    """Live links whose mark for a reminder is reached, with their accounts; none on hold. `due` says who gets one."""
     return (
         select(Invitation)
         .join(Invitation.account)
@@ -41,15 +51,7 @@ def marked(now: datetime) -> Select[Invitation]:
 
 def due(now: datetime) -> Select[Invitation]:
     """Those of `marked` that are still to be accepted by somebody, and still can be."""
-    waits = or_(
-        and_(Invitation.kind == InvitationKind.TECHPASS, Account.status == AccountStatus.PENDING),
-        and_(
-            Invitation.kind == InvitationKind.SEED,
-            Account.seed_status == SeedStatus.INVITED,
-            Account.status.in_(_MAY_HOLD_SEED),
-        ),
-    )
-    return marked(now).where(waits, Invitation.expires_at > now)
+    return marked(now).where(WAITS, Invitation.expires_at > now)
 
 
 def _is_due(invitation: Invitation, now: datetime) -> bool:
