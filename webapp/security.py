@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from flask import Flask, Response, abort, request
+from flask import Flask, Response, abort, current_app, request
 from werkzeug.datastructures import MultiDict
 from werkzeug.routing import IntegerConverter
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from webapp.settings import Settings
+
+    View = TypeVar("View", bound=Callable[..., Any])
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; "
@@ -87,6 +89,7 @@ class IdConverter(IntegerConverter):
 
 def init_app(app: Flask) -> None:
     app.url_map.converters["id"] = IdConverter
+    app.before_request(_make_room)
     app.before_request(_refuse_nul)
     app.after_request(_vary)
 
@@ -119,6 +122,19 @@ class SecurityHeaders:
 @cache
 def _content_mark(path: str) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:10]
+
+
+def takes_large_form(view: View) -> View:
+    """Let a view take as much text in fields as a whole request may hold, for lists that are pasted."""
+    view.takes_large_form = True  # type: ignore[attr-defined]
+    return view
+
+
+def _make_room() -> None:
+    """First of all, as whoever looks at the form has it read."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    if getattr(view, "takes_large_form", False):
+        request.max_form_memory_size = current_app.config["MAX_CONTENT_LENGTH"]
 
 
 def _refuse_nul() -> None:

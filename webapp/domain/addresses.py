@@ -9,7 +9,10 @@ from typing import Protocol
 
 MAX_LENGTH = 113
 MAX_LOCAL_LENGTH = 64
-EXAMPLE = "name@agency.gov.sg"
+MAX_DOMAIN_LENGTH = MAX_LENGTH - len("x@")
+EXAMPLE_DOMAIN = "agency.gov.sg"
+EXAMPLE = f"name@{EXAMPLE_DOMAIN}"
+_GOVERNMENT = ".gov.sg"
 
 # ASCII alone: a dotless i or a Kelvin sign would otherwise fold into somebody else's address.
 _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
@@ -59,7 +62,7 @@ class Address:
 
     @property
     def is_government(self) -> bool:
-        return self.domain.endswith(".gov.sg")
+        return self.domain.endswith(_GOVERNMENT)
 
 
 def parse(text: str) -> Address:
@@ -84,10 +87,26 @@ def parse(text: str) -> Address:
     return Address(typed=typed, folded=typed.lower(), domain=domain.lower())
 
 
+def parse_domain(text: str) -> str:
+    """The mail domain of an agency in ``text``, in lower case. Raises `AddressError` with the way to mend it.
+
+    Only those that end with ``.gov.sg`` can do anything (rules 1.1 and 1.5).
+    """
+    domain = text.translate(_INVISIBLE).strip().removeprefix("@")
+    if not domain:
+        raise AddressError(f"Enter the agency’s mail domain, like {EXAMPLE_DOMAIN}")
+    if "@" in domain:
+        raise AddressError(f"Enter only what follows the @, like {EXAMPLE_DOMAIN}")
+    if len(domain) > MAX_DOMAIN_LENGTH or not _DOMAIN.fullmatch(domain):
+        raise AddressError(f"Enter a mail domain in the format {EXAMPLE_DOMAIN}")
+    if not domain.lower().endswith(_GOVERNMENT):
+        raise AddressError(f"The mail domain must end with {_GOVERNMENT}: no other addresses can sign up")
+    return domain.lower()
+
+
 def is_unfinished(text: str) -> bool:
     """Whether ``text`` looks like a ``.gov.sg`` address that is still being typed, too early to judge."""
-    ending = ".gov.sg"
-    return text.lower().endswith(tuple(ending[:length] for length in range(1, len(ending))))
+    return text.lower().endswith(tuple(_GOVERNMENT[:length] for length in range(1, len(_GOVERNMENT))))
 
 
 class AgencyMode(StrEnum):

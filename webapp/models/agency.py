@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import String
+from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webapp.domain.addresses import AgencyMode
@@ -31,3 +31,5 @@ class UnknownAgency(Model):
     domain: Mapped[str] = mapped_column(String(113), primary_key=True)
     tries: Mapped[int] = mapped_column(default=1)
     last_at: Mapped[Instant]
+
+    __table_args__ = (Index("ix_unknown_agency_tries", "tries", "domain"),)
