@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import click
 from flask import Flask, current_app
@@ -14,9 +15,12 @@ from webapp import clock
 from webapp.domain.addresses import AddressError
 from webapp.domain.business_days import singapore_date
 from webapp.formatting import sg_day
-from webapp.services import accounts, admins, failed_mails, holidays, sweep
+from webapp.services import accounts, admins, audit_chain, failed_mails, forecast, holidays, rehearsal, sweep
 from webapp.services.audit import SYSTEM
 from webapp.services.errors import DayTaken, NameRefused, NotFound, ReasonMissing, SignUpRefused
+
+if TYPE_CHECKING:
+    from webapp.domain.policy import Policy
 
 NAMES_SHOWN = 20
 """Of each kind, in `sweep --dry-run`."""
@@ -25,6 +29,7 @@ admin = AppGroup("admin", help="Admins of the portal.")
 account = AppGroup("account", help="People's accounts.")
 mail = AppGroup("mail", help="The outgoing mails.")
 holiday = AppGroup("holiday", help="Days off: SEED is promised in business days.")
+audit = AppGroup("audit", help="The record of all that happened, and its seal.")
 
 DAY = click.DateTime(formats=["%Y-%m-%d"])
 
@@ -34,6 +39,7 @@ def init_app(app: Flask) -> None:
     app.cli.add_command(account)
     app.cli.add_command(mail)
     app.cli.add_command(holiday)
+    app.cli.add_command(audit)
     app.cli.add_command(prepare)
     app.cli.add_command(run_sweep)
     app.cli.add_command(demo)
@@ -114,28 +120,39 @@ def prepare() -> None:
 @click.option("--dry-run", is_flag=True, help="Only print what would happen to whom. Changes nothing.")
 @click.option("--all", "show_all", is_flag=True, help="With --dry-run: every name, not the first few of each kind.")
 @click.option("--confirm", is_flag=True, help="Go on with a sweep that stopped because it is far larger than usual.")
-def run_sweep(dry_run: bool, show_all: bool, confirm: bool) -> None:
+@click.option("--at", type=DAY, metavar="DAY", help="With --dry-run: as it would run at the end of DAY in Singapore.")
+def run_sweep(dry_run: bool, show_all: bool, confirm: bool, at: datetime | None) -> None:
     """Do now what falls due by the clock: expiry, reminders, inactivity, deletion. Cron does it every minute."""
     now, policy = clock.now(), current_app.config["POLICY"]
     if dry_run:
-        what = None
-        for what, planned in groupby(sweep.plan(now, policy), key=lambda item: item.what):
-            click.echo(f"{what}:")
-            count = 0
-            for count, item in enumerate(planned, 1):
-                if show_all or count <= NAMES_SHOWN:
-                    click.echo(f"  {item.email}")
-            click.echo(f"  {count} in all")
-        if what is None:
-            click.echo("Nothing falls due.")
+        days = forecast.days_from(now)
+        if at is not None and at.date() not in days:
+            raise click.UsageError(f"--at takes a day from {days[0]} to {days[-1]}.")
+        _rehearse(now if at is None else forecast.end_of(at.date()), policy, show_all)
         return
+    if at is not None:
+        raise click.UsageError("--at goes with --dry-run: no sweep can be run ahead of time.")
     summary = sweep.sweep(now, policy, confirmed=confirm)
     for what, count in summary.done.items():
         click.echo(f"{what}: {count}")
     for part, count in summary.held.items():
-        click.echo(f"{part}: held. It would end {count} accounts or more. See --dry-run, then use --confirm.")
+        click.echo(f"{part}: held. It would end {count} accounts. See --dry-run, then use --confirm.")
     if summary.failed:
         raise click.ClickException(f"These parts failed; the log says why: {', '.join(summary.failed)}")
+
+
+def _rehearse(now: datetime, policy: Policy, show_all: bool) -> None:
+    what = None
+    for what, planned in groupby(rehearsal.rehearse(now, policy), key=lambda item: item.what):
+        click.echo(f"{what}:")
+        count = 0
+        for count, item in enumerate(planned, 1):
+            if show_all or count <= NAMES_SHOWN:
+                mail = item.letter["kind"] if item.letter else "no mail"
+                click.echo(f"  {item.account.email} ({mail})")
+        click.echo(f"  {count} in all")
+    if what is None:
+        click.echo("Nothing falls due.")
 
 
 @click.command()
@@ -181,7 +198,8 @@ def list_holidays(year: int | None) -> None:
     year = year or singapore_date(clock.now()).year
     rows = holidays.listed(year)
     for row in rows:
-        click.echo(f"{row.day}  {row.day:%a}  {row.name}{'  (own)' if row.is_own else ''}")
+        mark = "  (own)" if row.is_own else "  (estimate)" if row.is_estimate else ""
+        click.echo(f"{row.day}  {row.day:%a}  {row.name}{mark}")
     if not rows:
         click.echo(f"No days off are known for {year}.")
 
@@ -209,3 +227,17 @@ def remove_holiday(day: datetime) -> None:
     except NotFound:
         raise click.ClickException(f"{sg_day(day)} is not on your own list. See `holiday list`.") from None
     click.echo(f"{sg_day(day)} is off your own list now.")
+
+
+@audit.command("verify")
+@click.option("--head", "known", metavar="POSITION:HASH", help="A head that you kept, as the log tells it.")
+def verify_audit(known: str | None) -> None:
+    """Read the sealed record from its beginning, and name each event that was changed, removed, moved or put in."""
+    try:
+        head = audit_chain.Head.read(known) if known else None
+    except ValueError:
+        raise click.UsageError("Give the head as POSITION:HASH.") from None
+    done = audit_chain.verify(clock.now(), head, click.echo)
+    if done.findings:
+        raise click.ClickException(f"{done.findings} finding{'' if done.findings == 1 else 's'}. Head {done.head}")
+    click.echo(f"{done.count} events are sealed and unbroken; head {done.head}")

@@ -23,7 +23,7 @@ from webapp.domain.mdm import Report
 from webapp.domain.onboarding import Document
 from webapp.extensions import db
 from webapp.models import Account, Actor, Agency, AgreementAcceptance, AuditEvent, Device, Invitation, Mail
-from webapp.services import agreements, audit, devices, expiry, purge, sweep
+from webapp.services import agreements, audit, devices, expiry, purge, rehearsal, sweep
 from webapp.services.devices import NewDevice
 from webapp.services.errors import (
     AgreementChanged,
@@ -686,7 +686,7 @@ def test_what_is_registered_neither_expires_nor_reminds(holder, now, policy):
 
 def test_the_rehearsal_names_whose_device_would_go(holder, now, policy):
     account, device = holder()
-    planned = [(item.what, item.email) for item in sweep.plan(now + 14 * DAY + SECOND, policy)]
+    planned = [(item.what, item.account.email) for item in rehearsal.rehearse(now + 14 * DAY + SECOND, policy)]
     assert ("devices_removed", account.email) in planned
     db.session.rollback()
     assert fresh(device).status is D.TRIGGERED

@@ -1,4 +1,4 @@
-"""The sweep as a whole: its order, its rehearsal, and what one part's failure means for the others."""
+"""The sweep as a whole: its order, and what one part's failure means for the others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from webapp.domain.lifecycle import AccountStatus, InvitationKind, MailState, SeedStatus
 from webapp.extensions import db
-from webapp.models import Account, Invitation, Mail
+from webapp.models import Account, Mail
 from webapp.services import reminders, sweep
 
 DAY = timedelta(days=1)
@@ -57,20 +57,6 @@ def test_it_does_what_is_due_and_then_nothing(people, later, policy):
     db.session.query(Mail).filter_by(kind="terminated").update({"state": MailState.SENT})
     db.session.commit()
     assert sweep.sweep(later, policy).done["terminated"] == 1
-
-
-def test_the_rehearsal_names_them_and_changes_nothing(people, later, policy):
-    planned = {(item.what, item.email) for item in sweep.plan(later, policy)}
-    assert planned == {
-        ("expired", "late@tech.gov.sg"),
-        ("seed_expired", "seed@tech.gov.sg"),
-        ("reminded", "reminded@tech.gov.sg"),
-        ("inactivity_reminded", "idle@tech.gov.sg"),
-        ("deleted", "gone@tech.gov.sg"),
-    }
-    db.session.rollback()
-    assert count(Mail) == 0
-    assert count(Invitation, Invitation.ended_at.is_not(None)) == 0
 
 
 def test_a_part_that_fails_keeps_no_other_from_running(people, later, policy, monkeypatch):

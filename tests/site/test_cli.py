@@ -9,7 +9,7 @@ import pytest
 from webapp.domain.lifecycle import AccountStatus
 from webapp.extensions import db
 from webapp.models import Account
-from webapp.services import expiry
+from webapp.services import audit, audit_chain, expiry
 
 
 @pytest.fixture
@@ -89,10 +89,22 @@ def test_a_sweep_is_rehearsed_then_done(run, make, now, set_now):
     assert code == 0
     assert said.count("late") == 20
     assert "25 in all" in said
+    assert "late0@tech.gov.sg (terminated)" in said
     assert run("sweep", "--dry-run", "--all")[1].count("late") == 25
     code, said = run("sweep")
     assert code == 0
     assert "expired: 25" in said
+
+
+def test_a_sweep_is_rehearsed_for_a_day_ahead(run, make, now):
+    make.invitation(make.account(AccountStatus.PENDING, "late@tech.gov.sg"), at=now - timedelta(days=20))
+    assert run("sweep", "--dry-run", "--at", "2026-11-26") == (0, "Nothing falls due.\n")
+    code, said = run("sweep", "--dry-run", "--at", "2026-11-27")
+    assert (code, said) == (0, "reminded:\n  late@tech.gov.sg (onboarding_reminder)\n  1 in all\n")
+    code, said = run("sweep", "--dry-run", "--at", "2026-12-24")
+    assert code == 2
+    assert "from 2026-11-24 to 2026-12-23" in said
+    assert run("sweep", "--at", "2026-11-27")[0] == 2
 
 
 def test_a_held_sweep_says_how_to_go_on(run, app, make, now, set_now, monkeypatch):
@@ -144,3 +156,23 @@ def test_what_cannot_be_done_to_days_off_is_said(run, arguments, said):
     assert code != 0
     assert said in printed
     assert run("holiday", "list")[1].count("(own)") == 1
+
+
+def test_the_sealed_record_is_verified(run, make, now):
+    for number in range(3):
+        audit.record("mail.retried", None, audit.SYSTEM, now, count=number)
+    db.session.commit()
+    audit_chain.seal(now)
+    head = str(audit_chain.head())
+    assert run("audit", "verify") == (0, f"3 events are sealed and unbroken; head {head}\n")
+    assert run("audit", "verify", "--head", head) == (0, f"3 events are sealed and unbroken; head {head}\n")
+    code, said = run("audit", "verify", "--head", f"4:{'0' * 64}")
+    assert code == 1
+    assert said.splitlines() == [
+        "The chain ends at position 3: position 4, which you know, is missing.",
+        f"Error: 1 finding. Head {head}",
+    ]
+    for wrong in ("4", "4:", "x:y", "-1:" + "0" * 64, "9" * 30 + ":" + "0" * 64):
+        code, said = run("audit", "verify", f"--head={wrong}")
+        assert code == 2
+        assert "POSITION:HASH" in said

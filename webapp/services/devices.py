@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from webapp.domain.mdm import Report
     from webapp.domain.policy import Policy
+    from webapp.emails import MailRow
     from webapp.services.agreements import Agreement
     from webapp.services.seed_card import SeedCard
 
@@ -352,35 +353,53 @@ def _take_out(
     device.move(DeviceStatus.REMOVED, now)
     db.session.flush()
     audit.record("device.removed", account.id, by, now, device=device.id, cause=cause, **detail)
-    deadline = _free_seed(account, now, policy)
+    status, deadline = _seed_without(account, device, now, policy)
+    if status is not None:
+        account.move_seed(status, now)
+    if status is SeedStatus.EXPIRED:
+        audit.record("seed.expired", account.id, audit.SYSTEM, now)
+    if deadline is not None:
+        issue(account, InvitationKind.SEED, now, policy, expires_at=deadline)
+    letter = _letter(account, device, cause, now, deadline, was_onboarded=was_onboarded)
+    outbox.post(*([letter] if letter else []))
+
+
+def _letter(
+    account: Account, device: Device, cause: str, now: datetime, deadline: datetime | None, *, was_onboarded: bool
+) -> MailRow | None:
     if account.status in _MAY_BE_TOLD and (was_onboarded or cause != "holder"):
-        outbox.post(emails.device_removed(account, device, cause, now, deadline, was_onboarded=was_onboarded))
+        return emails.device_removed(account, device, cause, now, deadline, was_onboarded=was_onboarded)
+    return None
 
 
-def _free_seed(account: Account, now: datetime, policy: Policy) -> datetime | None:
-    """SEED after one of its devices is gone; by when another can be registered, None where none can or need be.
+def letter_when_overdue(device: Device, account: Account, now: datetime, policy: Policy) -> MailRow | None:
+    """The mail that `remove_overdue` would write of one of `overdue`; None if it writes none. It changes nothing."""
+    _, deadline = _seed_without(account, device, now, policy)
+    return _letter(account, device, "time", now, deadline, was_onboarded=device.status is DeviceStatus.ONBOARDED)
 
-    Without an onboarded device SEED waits for one: with a new invitation after an onboarded device, with the deadline
-    of the last one after a device that was under way; should that have passed, SEED has expired.
+
+def _seed_without(
+    account: Account, gone: Device, now: datetime, policy: Policy
+) -> tuple[SeedStatus | None, datetime | None]:
+    """SEED once ``gone`` is out of it: its new state where that changes, and by when another can be registered.
+
+    That is None where none can or need be. Without an onboarded device SEED waits for one: with a new invitation after
+    an onboarded device, with the deadline of the last one after a device that was under way; should that have passed,
+    SEED has expired.
     """
-    left = [device for device in _live(account.id) if device.is_live(now)]
+    left = [device for device in _live(account.id) if device.is_live(now) and device.id != gone.id]
     if account.seed_status not in (SeedStatus.INVITED, SeedStatus.ONBOARDED):
-        return None
+        return None, None
     if any(device.status is DeviceStatus.ONBOARDED for device in left):
-        return None
-    expires_at = None
+        return None, None
     if account.seed_status is SeedStatus.ONBOARDED:
-        account.move_seed(SeedStatus.INVITED, now)
-    elif not left:
-        last = latest_invitation(account.id, InvitationKind.SEED)
-        expires_at = last.expires_at if last else None
-        if expires_at is None or is_expired(expires_at, now):
-            account.move_seed(SeedStatus.EXPIRED, now)
-            audit.record("seed.expired", account.id, audit.SYSTEM, now)
-            return None
+        return SeedStatus.INVITED, None if left else now + policy.seed_invitation_life
     if left:
-        return None
-    return issue(account, InvitationKind.SEED, now, policy, expires_at=expires_at).expires_at
+        return None, None
+    last = latest_invitation(account.id, InvitationKind.SEED)
+    if last is None or is_expired(last.expires_at, now):
+        return SeedStatus.EXPIRED, None
+    return None, last.expires_at
 
 
 def _clock_from(now: datetime, policy: Policy) -> datetime:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 DAYS = 30
 PAGE = 50
+COUNTED_EVERY = timedelta(minutes=5)
 MOST_COUNTED = 1000
 """How far people on hold are counted on a page."""
 
@@ -100,6 +101,11 @@ def days_from(now: datetime) -> list[date]:
 def start_of(day: date) -> datetime:
     """When a day begins in Singapore."""
     return datetime.combine(day, time(), SINGAPORE)
+
+
+def end_of(day: date) -> datetime:
+    """The last second of a day in Singapore."""
+    return start_of(day + DAY) - timedelta(seconds=1)
 
 
 # What falls due until an instant, by the very conditions of the sweep.
@@ -177,6 +183,13 @@ def count_ahead(now: datetime, policy: Policy) -> None:
         ],
     )
     db.session.commit()
+
+
+def keep_counted(now: datetime, policy: Policy) -> None:
+    """`count_ahead`, unless that was done in the last minutes: for a job that runs each minute."""
+    last = ahead(now).counted_at
+    if last is None or now >= last + COUNTED_EVERY or singapore_date(last) != singapore_date(now):
+        count_ahead(now, policy)
 
 
 def _once(source: _Source, today: date, end: datetime) -> Iterator[tuple[date, date, int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -115,35 +115,42 @@ def _settle_admins(now: datetime, policy: Policy) -> Counter[InactivityStep]:
     return _settle(waiting, now, policy, active)
 
 
+def letter(account: Account, found: Inactivity, now: datetime) -> MailRow:
+    """The mail that tells of a step that is due."""
+    match found.step:
+        case InactivityStep.DISABLE:
+            return emails.disabled(account, now)
+        case InactivityStep.TERMINATE:
+            return emails.terminated_for_inactivity(account, now)
+    return emails.inactivity_reminder(account, found.day, found.acts_at, now)
+
+
 def _settle(accounts: Sequence[Account], now: datetime, policy: Policy, active_admins: int) -> Counter[InactivityStep]:
-    done: Counter[InactivityStep] = Counter()
-    reminders: list[MailRow] = []
+    letters: defaultdict[InactivityStep, list[MailRow]] = defaultdict(list)
     marks: list[dict[str, Any]] = []
     disabled: list[Account] = []
     terminated: list[Account] = []
     for account, found in decisions(accounts, now, policy, active_admins):
-        if found.step is InactivityStep.REMIND:
-            reminders.append(emails.inactivity_reminder(account, found.day, found.acts_at, now))
-        elif found.step is InactivityStep.DISABLE:
+        if found.step is not None:
+            letters[found.step].append(letter(account, found, now))
+        if found.step is InactivityStep.DISABLE:
             disabled.append(account)
         elif found.step is InactivityStep.TERMINATE:
             terminated.append(account)
         if found.step is not InactivityStep.TERMINATE:
             marks.append({"id": account.id, "inactivity_due_at": found.next_check})
-        if found.step is not None:
-            done[found.step] += 1
     if marks:
         db.session.execute(update(Account), marks)
-    post_reminders(reminders)
+    post_reminders(letters[InactivityStep.REMIND])
     if disabled:
         disable_each(disabled, now, reason="not signed in")
-        outbox.post(*(emails.disabled(account, now) for account in disabled))
+        outbox.post(*letters[InactivityStep.DISABLE])
     if terminated:
         ids = [account.id for account in terminated]
         terminate_each(ids, now)
         record_each("account.terminated", ids, now, reason="not signed in")
-        outbox.post(*(emails.terminated_for_inactivity(account, now) for account in terminated))
-    return done
+        outbox.post(*letters[InactivityStep.TERMINATE])
+    return Counter({step: len(rows) for step, rows in letters.items() if rows})
 
 
 def disable_each(accounts: Sequence[Account], now: datetime, **detail: Any) -> None:

@@ -64,10 +64,11 @@ def _is_due(invitation: Invitation, now: datetime) -> bool:
     return invitation.kind is InvitationKind.TECHPASS and account.status is AccountStatus.PENDING
 
 
-def _letter(link: Invitation, now: datetime, policy: Policy) -> MailRow:
+def letter(link: Invitation, account: Account, now: datetime, policy: Policy) -> MailRow:
+    """The reminder of a link that is `due`."""
     if link.kind is InvitationKind.SEED:
-        return emails.seed_reminder(link.account, link, seed_reminder(link.expires_at, now, policy), now)
-    return emails.onboarding_reminder(link.account, link, invitation_day(link.issued_at, now), now)
+        return emails.seed_reminder(account, link, seed_reminder(link.expires_at, now, policy), now)
+    return emails.onboarding_reminder(account, link, invitation_day(link.issued_at, now), now)
 
 
 def _following(link: Invitation, now: datetime, policy: Policy) -> datetime | None:
@@ -99,7 +100,7 @@ def remind(now: datetime) -> int:
         for link in batch:
             following = None
             if _is_due(link, now):
-                letters[link.kind].append(_letter(link, now, policy))
+                letters[link.kind].append(letter(link, link.account, now, policy))
                 following = _following(link, now, policy)
             marks.append({"id": link.id, "remind_at": following})
         for of_one_kind in letters.values():

@@ -9,11 +9,10 @@ import structlog
 
 from webapp.domain.deadlines import InactivityStep
 from webapp.extensions import db
-from webapp.models import Account
 from webapp.services import brake, devices, expiry, inactivity, purge, reminders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from datetime import datetime
 
     from sqlalchemy import Select
@@ -90,35 +89,3 @@ def _parts(now: datetime, policy: Policy) -> list[_Part]:
         _Part("deletion", lambda: {"deleted": purge.purge(now)}, purge.due(now)),
         _Part("tidying", lambda: {"tidied": purge.tidy(now)}),
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """What a sweep would do to one account; ``what`` is its name in `Summary.done`."""
-
-    what: str
-    email: str
-
-
-def plan(now: datetime, policy: Policy) -> Iterator[Planned]:
-    """What `sweep` would do now, part by part; it changes nothing. Rows are read as they are asked for."""
-    for what, query in (
-        ("terminated", expiry.notified()),
-        ("expired", expiry.overdue_accounts(now)),
-        ("seed_expired", expiry.overdue_seed(now)),
-        ("devices_removed", devices.overdue(now).with_only_columns(Account.email)),
-        ("reminded", reminders.due(now).with_only_columns(Account.email)),
-    ):
-        for row in db.session.execute(query.execution_options(yield_per=1000)):
-            yield Planned(what, row.email)
-    names = {
-        InactivityStep.REMIND: "inactivity_reminded",
-        InactivityStep.DISABLE: "disabled",
-        InactivityStep.TERMINATE: "terminated_for_inactivity",
-    }
-    accounts = db.session.scalars(inactivity.due(now).execution_options(yield_per=1000, populate_existing=True))
-    for account, found in inactivity.decisions(accounts, now, policy, inactivity.count_active_admins()):
-        if found.step is not None:
-            yield Planned(names[found.step], account.email)
-    for row in db.session.execute(purge.due(now).execution_options(yield_per=1000)):
-        yield Planned("deleted", row.email)
