@@ -50,8 +50,8 @@ class Wanted:
     on_hold: bool = False
 
 
-def find(wanted: Wanted, before: int | None = None) -> Sequence[Account]:
-    """Accounts with their agencies, newest first: one more than a page, which tells that there is a next one.
+def find(wanted: Wanted, before: int | None = None) -> tuple[Sequence[Account], bool]:
+    """A page of accounts with their agencies, newest first, and whether there are more.
 
     ``before`` is the id of the last one of the page before. Whose whole address was typed comes first of all.
     """
@@ -67,7 +67,7 @@ def find(wanted: Wanted, before: int | None = None) -> Sequence[Account]:
     if before is not None:
         filters.append(Account.id < before)
     others = db.session.scalars(_people().where(*filters).limit(PAGE + 1)).all()
-    return [*exact, *others]
+    return [*exact, *others[:PAGE]], len(others) > PAGE
 
 
 def _people() -> Select[Account]:

@@ -1,0 +1,273 @@
+"""People on the dashboard: found, seen with their timeline, and changed with a reason (rules 8.3, 8.9 and 8.10)."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import pytest
+from sqlalchemy import select
+
+from webapp.domain.lifecycle import AccountStatus, InvitationKind, RequestKind, Role, SeedStatus
+from webapp.extensions import db
+from webapp.models import Account, AuditEvent, Mail, Note, Request
+from webapp.services import audit, people
+from webapp.services.account_actions import Action
+
+WHY = "Asked by the service desk"
+
+
+@pytest.fixture
+def admin(client, make):
+    account = make.admin("boss@tech.gov.sg")
+    make.sign_in(client, account)
+    return account
+
+
+def fresh(account):
+    return db.session.get_one(Account, account.id, populate_existing=True)
+
+
+def text_of(page):
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", page.text)).split())
+
+
+def found(page):
+    return re.findall(r'href="/admin/accounts/\d+">([^<]+)</a>', page.text)
+
+
+# The list.
+
+
+def test_the_list_goes_on_by_key_with_its_filters_in_the_address(client, make, admin, monkeypatch):
+    monkeypatch.setattr(people, "PAGE", 2)
+    for number in range(3):
+        make.account(email=f"tan{number}@tech.gov.sg")
+    page = client.get("/admin/accounts?q=tan&status=active")
+    assert found(page) == ["tan2@tech.gov.sg", "tan1@tech.gov.sg"]
+    assert "2 people shown; more follow" in text_of(page)
+    (following,) = re.findall(r'href="(/admin/accounts\?[^"]*before=\d+[^"]*)"', page.text)
+    following = unescape(following)
+    assert "q=tan" in following
+    assert "status=active" in following
+    assert 'value="tan"' in client.get(following).text
+    rest = client.htmx("GET", following)
+    assert "<html" not in rest.text
+    assert found(rest) == ["tan0@tech.gov.sg"]
+    assert "1 person shown" in text_of(rest)
+    assert 'href="/admin/accounts?q=tan&amp;status=active"' in rest.text, "back to the first page"
+
+
+def test_a_row_says_how_somebody_stands(client, make, admin):
+    make.account(
+        email="wei@tech.gov.sg", first_name="Wei", role=Role.AUDITOR, under_investigation=True, seed_status="onboarded"
+    )
+    page = client.get("/admin/accounts?q=wei&role=auditor&hold=yes")
+    for words in ("wei@tech.gov.sg Wei", "Active", "Auditor", "On hold", "Onboarded", "24 Nov 2026, 10:00"):
+        assert words in text_of(page)
+    assert "Nobody is like that." in text_of(client.get("/admin/accounts?q=nobody"))
+    # What makes no sense in the address narrows nothing.
+    assert client.get("/admin/accounts?status=odd&role=boss&agency=-1&before=x&hold=no&q=wei").status_code == 200
+
+
+# One person.
+
+
+def test_the_page_of_a_person_tells_all_that_is_known(client, make, admin, now):
+    account = make.account(
+        email="wei@tech.gov.sg", first_name="Wei Ling", last_name="Tan", seed_status=SeedStatus.INVITED
+    )
+    make.invitation(account, InvitationKind.SEED)
+    make.device(account, "failed", reason="BitLocker is off")
+    db.session.add(
+        Request(
+            account_id=account.id,
+            kind=RequestKind.TECHPASS,
+            state="approved",
+            requested_at=now,
+            decided_at=now,
+            decided_by_id=admin.id,
+        )
+    )
+    db.session.commit()
+    by = audit.By.person(admin, "192.0.2.7")
+    client.get(f"/admin/accounts/{account.id}")
+    client.submit(f"/admin/accounts/{account.id}/hold", reason=WHY)
+    audit.record("account.enabled", account.id, by, now, reason="Back", before={"status": "x"}, after={"status": "y"})
+    audit.record("role.granted", account.id, audit.SYSTEM, now)
+    audit.record("log_in.succeeded", account.id, audit.By.person(account, "198.51.100.4"), now, method="authenticator")
+    db.session.commit()
+    said = text_of(client.get(f"/admin/accounts/{account.id}"))
+    for words in (
+        "Wei Ling Tan",
+        "Government Technology Agency" if "Government Technology" in said else "tech.gov.sg",
+        "SEED invitation Works until Thursday, 24 December 2026, 10:00 Singapore time",
+        "TechPass Approved",
+        "by boss@tech.gov.sg",
+        "MacBook Air Failed",
+        "Reason: BitLocker is off",
+        "Account held Queued",
+        "On hold: the clock alone does nothing",
+        # The timeline: what, by whom, from where, why, before and after.
+        "TechPass put on hold: nothing about it changes by time alone",
+        "boss@tech.gov.sg, from 192.0.2.7 Reason: Back Status: x → y",
+        "Became an admin",
+        "Logged in, with a code of the authenticator",
+        "The holder, from 198.51.100.4",
+    ):
+        assert words in said, words
+    assert "Without a log-in" not in said, "on hold nothing comes by time"
+
+
+def test_the_timeline_goes_on_by_key(client, make, admin, now, monkeypatch):
+    monkeypatch.setattr(people, "TIMELINE", 2)
+    account = make.account()
+    for number in range(3):
+        audit.record(
+            "agreement.accepted", account.id, audit.SYSTEM, now, document="mdm-aup", version=f"2026-11-0{number + 1}"
+        )
+    db.session.commit()
+    page = client.get(f"/admin/accounts/{account.id}")
+    assert "MDM AUP of 3 November 2026 accepted" in page.text
+    assert "of 1 November" not in page.text
+    (following,) = re.findall(r'href="(/admin/accounts/\d+\?before=\d+)"', page.text)
+    rest = client.htmx("GET", following)
+    assert "<html" not in rest.text
+    assert "of 1 November 2026" in rest.text
+    assert "of 2 November" not in rest.text
+    assert "of 1 November 2026" in client.get(following).text
+
+
+def test_nobody_of_that_number_has_no_page(client, admin):
+    for address in ("/admin/accounts/999", "/admin/accounts/999/hold", f"/admin/accounts/{admin.id}/odd"):
+        assert client.get(address).status_code == 404
+    client.get("/admin/accounts/1")
+    assert client.htmx("GET", "/admin/accounts/999").status_code == 404
+    assert client.submit("/admin/accounts/999/notes", note="x").status_code == 404
+
+
+@pytest.mark.parametrize("status", AccountStatus, ids=str)
+def test_what_can_be_done_now_is_offered_and_the_rest_says_why_not(client, make, admin, status):
+    account = make.account(status)
+    if status is AccountStatus.PENDING:
+        make.invitation(account)
+    page = client.get(f"/admin/accounts/{account.id}")
+    offered = set(re.findall(rf'href="/admin/accounts/{account.id}/([a-z-]+)"', page.text))
+    expected = {
+        AccountStatus.REQUESTED: {Action.HOLD},
+        AccountStatus.REJECTED: {Action.HOLD},
+        AccountStatus.PENDING: {
+            Action.RESEND,
+            Action.EXTEND,
+            Action.HOLD,
+            Action.TERMINATE,
+            Action.RESET_AUTHENTICATOR,
+        },
+        AccountStatus.ACTIVE: {Action.HOLD, Action.DISABLE, Action.TERMINATE, Action.RESET_AUTHENTICATOR, Action.ROLE},
+        AccountStatus.DISABLED: {Action.HOLD, Action.ENABLE, Action.TERMINATE},
+        AccountStatus.TERMINATED: {Action.HOLD},
+        AccountStatus.DELETED: set(),
+    }
+    assert offered == expected[status]
+    assert page.text.count("Not now.") == {
+        AccountStatus.ACTIVE: 2,
+        AccountStatus.PENDING: 2,
+        AccountStatus.DISABLED: 5,
+    }.get(status, 6)
+    for action in Action:
+        answer = client.get(f"/admin/accounts/{account.id}/{action}")
+        assert answer.status_code == (200 if action in offered else 303), action
+
+
+@pytest.mark.parametrize("htmx", [False, True], ids=["page", "fragment"])
+@pytest.mark.parametrize("action", Action, ids=str)
+def test_each_action_asks_for_a_reason_and_is_done_with_a_mail_and_a_line_on_record(client, make, admin, action, htmx):
+    account = make.account(
+        {Action.ENABLE: AccountStatus.DISABLED, Action.RESEND: AccountStatus.PENDING}.get(action, AccountStatus.ACTIVE),
+        seed_status=SeedStatus.INVITED,
+        under_investigation=action is Action.RELEASE,
+    )
+    make.invitation(account, InvitationKind.TECHPASS if action is Action.RESEND else InvitationKind.SEED)
+    address = f"/admin/accounts/{account.id}/{action}"
+    page = client.get(address)
+    assert "name nobody in it" in page.text
+    more = dict(re.findall(r'type="hidden" name="(kind)" value="(\w+)"', page.text))
+    more |= {Action.EXTEND: {"until": "2027-01-31"}, Action.ROLE: {"role": "auditor"}}.get(action, {})
+
+    refused = client.submit(address, htmx=htmx, reason=" ", **more)
+    assert refused.status_code == 422
+    assert "Enter a reason" in refused.text
+    assert not db.session.scalars(select(AuditEvent.id)).all()
+
+    done = client.submit(address, htmx=htmx, reason=WHY, **more)
+    assert done.status_code == (204 if htmx else 303)
+    assert done.headers["HX-Redirect" if htmx else "Location"] == f"/admin/accounts/{account.id}"
+    (event,) = db.session.scalars(select(AuditEvent).where(AuditEvent.actor_id.is_not(None)))
+    assert (event.actor_id, event.detail["reason"]) == (admin.id, WHY)
+    assert event.peer
+    assert db.session.scalars(select(Mail.id).where(Mail.account_id == account.id)).all()
+    said = text_of(client.get(f"/admin/accounts/{account.id}"))
+    assert "The holder is told by email." in said
+    assert f"Reason: {WHY}" in said
+
+    # A second admin, or the same one from another tab, changes nothing more. Sending again, extending and resetting
+    # can be done anew.
+    again = client.post(address, data={"csrf_token": client.csrf_token(), "reason": WHY, **more})
+    events = db.session.scalars(select(AuditEvent.id).where(AuditEvent.actor_id.is_not(None))).all()
+    if action in (Action.RESEND, Action.RESET_AUTHENTICATOR):
+        assert len(events) == 2
+    else:
+        assert again.status_code in (303, 422)
+        assert len(events) == 1
+
+
+def test_a_day_outside_of_what_fits_is_refused_with_what_was_typed(client, make, admin):
+    account = make.account(AccountStatus.PENDING, seed_status=SeedStatus.INVITED)
+    make.invitation(account)
+    make.invitation(account, InvitationKind.SEED)
+    address = f"/admin/accounts/{account.id}/extend"
+    page = client.get(address)
+    assert page.text.count('type="radio"') == 2, "it is asked which of two"
+    for until, words in (
+        ("2027-02-23", "Enter a day from Thursday, 24 December 2026 to Monday, 22 February 2027"),
+        ("", "Enter the last day"),
+        ("2027-02-30", "Not a valid date"),
+    ):
+        refused = client.submit(address, kind="techpass", until=until, reason=WHY)
+        assert refused.status_code == 422
+        assert words in refused.text
+        assert f'value="{WHY}"' in refused.text
+    assert client.submit(address, kind="authenticator", until="2027-01-01", reason=WHY).status_code == 422
+    assert not db.session.scalars(select(AuditEvent.id)).all()
+
+
+def test_nobody_changes_their_own_account(client, make, admin):
+    make.admin()
+    page = client.get(f"/admin/accounts/{admin.id}")
+    assert "This is your own account" in page.text
+    assert not re.findall(rf'"/admin/accounts/{admin.id}/[a-z-]+"', page.text)
+    for action in (Action.HOLD, Action.DISABLE, Action.TERMINATE, Action.RESET_AUTHENTICATOR, Action.ROLE):
+        assert client.get(f"/admin/accounts/{admin.id}/{action}").status_code == 303
+        client.get("/admin/accounts")
+        answer = client.submit(f"/admin/accounts/{admin.id}/{action}", reason=WHY, role="officer")
+        assert answer.status_code == 303
+        assert "another admin must change your own account" in text_of(client.get("/admin/accounts"))
+    client.submit(f"/admin/accounts/{admin.id}/notes", note="I am fine")
+    assert (fresh(admin).status, fresh(admin).role) == ("active", "admin")
+    assert not db.session.scalars(select(AuditEvent.id)).all()
+
+
+@pytest.mark.parametrize("htmx", [False, True], ids=["page", "fragment"])
+def test_a_note_is_kept_beside_the_person(client, make, admin, htmx):
+    account = make.account()
+    address = f"/admin/accounts/{account.id}"
+    client.get(address)
+    refused = client.submit(f"{address}/notes", htmx=htmx, note=" ")
+    assert "Enter the note" in refused.text
+    done = client.submit(f"{address}/notes", htmx=htmx, note="Called <b>twice</b>")
+    assert done.status_code == (200 if htmx else 303)
+    page = done if htmx else client.get(address)
+    assert "The note is kept." in page.text
+    assert "Called &lt;b&gt;twice&lt;/b&gt;" in page.text
+    assert "boss@tech.gov.sg" in page.text
+    assert db.session.scalars(select(Note.note)).all() == ["Called <b>twice</b>"]
