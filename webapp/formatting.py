@@ -25,6 +25,22 @@ def sg_datetime(instant: datetime) -> str:
     return f"{sg_date(instant)}, {instant.astimezone(SINGAPORE):%H:%M} Singapore time"
 
 
+def sg_short(instant: datetime) -> str:
+    """For lists whose heading names the zone, like "24 Dec 2026, 23:59"."""
+    at = instant.astimezone(SINGAPORE)
+    return f"{at.day} {at:%b %Y, %H:%M}"
+
+
+def sg_short_day(day: date) -> str:
+    """For tables and plots, like "24 Dec 2026"."""
+    return f"{day.day} {day:%b %Y}"
+
+
+def sg_time(instant: datetime) -> str:
+    """For where the day is named beside it, like "23:59"."""
+    return f"{instant.astimezone(SINGAPORE):%H:%M}"
+
+
 def document_date(version: str) -> str:
     """An agreement's version, which is its date, like "2 November 2026"."""
     day = date.fromisoformat(version)
@@ -45,6 +61,9 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(sg_day)
     app.add_template_filter(sg_date)
     app.add_template_filter(sg_datetime)
+    app.add_template_filter(sg_short)
+    app.add_template_filter(sg_short_day)
+    app.add_template_filter(sg_time)
     app.add_template_filter(document_date)
     app.add_template_filter(ago)
     app.add_template_filter(mobiles.shown, "mobile")

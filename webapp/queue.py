@@ -26,6 +26,8 @@ WAKEABLE = {
     "approve": "jobs.approve.approve_automatically",
     "sweep": "jobs.sweep.sweep",
     "seal": "jobs.seal.seal",
+    "count": "jobs.count.count",
+    "digest": "jobs.digest.send",
 }
 """The jobs that may be asked for. Cron asks for each too, so that a lost wake-up costs at most a minute."""
 

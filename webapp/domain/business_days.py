@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 
 SINGAPORE = timezone(timedelta(hours=8), "Singapore time")
 """Singapore has kept UTC+8 without daylight saving since 1982."""
 
 _DAY = timedelta(days=1)
-_SATURDAY = 5
+SATURDAY = 5
 
 
 def singapore_date(instant: datetime) -> date:
     """The day that it is in Singapore at ``instant``, which has a zone."""
     return instant.astimezone(SINGAPORE).date()
+
+
+def start_of_day(day: date) -> datetime:
+    """The instant at which ``day`` begins in Singapore."""
+    return datetime.combine(day, time(), SINGAPORE)
 
 
 def business_days_after(day: date, count: int, is_day_off: Callable[[date], bool]) -> date:
@@ -25,7 +30,7 @@ def business_days_after(day: date, count: int, is_day_off: Callable[[date], bool
     """
     while count > 0:
         day += _DAY
-        if day.weekday() < _SATURDAY and not is_day_off(day):
+        if day.weekday() < SATURDAY and not is_day_off(day):
             count -= 1
     return day
 

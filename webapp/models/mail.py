@@ -38,6 +38,7 @@ class Mail(Model):
         Index("ix_mail_queue", "urgent", "due_at", "id", **where(text("state = 'queued'"))),
         Index("ix_mail_account", "account_id", "kind"),
         Index("ix_mail_failed", "id", **where(text("state = 'failed'"))),
+        Index("ix_mail_failed_kind", "kind", "id", **where(text("state = 'failed'"))),
         # For the list of mails, newest first.
         Index("ix_mail_queued", "id", **where(text("state = 'queued'"))),
         Index("ix_mail_cancelled", "id", **where(text("state = 'cancelled'"))),
