@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,12 @@ from jobs.deliver import deliver
 from tests.servers import smtp, valkey_server, wait_until
 from webapp import emails, queue
 from webapp.dev.processes import tied_to_parent
+from webapp.domain.business_days import singapore_date
 from webapp.domain.lifecycle import AccountStatus, MailState, RequestState
+from webapp.domain.measures import Measure
 from webapp.extensions import db
-from webapp.models import Account, Agency, Invitation, Mail, Request
-from webapp.services import delivery, outbox, sweep
+from webapp.models import Account, Agency, DailyCount, Invitation, Mail, Request
+from webapp.services import audit, audit_chain, delivery, outbox, sweep
 
 ROOT = Path(__file__).parents[2]
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -232,6 +234,17 @@ def test_agencies_that_approve_at_once_do(app, make, now, work):
     assert failed_jobs() == 0
 
 
+def test_the_numbers_by_day_are_counted_and_the_admins_told(app, make, now, work):
+    make.admin()
+    make.request(at=now - timedelta(days=1))
+    queue.wake("count")
+    queue.wake("digest")
+    work()
+    assert db.session.get_one(DailyCount, (singapore_date(now), Measure.OLDEST_WAITING)).count == 24
+    assert len(db.session.scalars(select(Mail).where(Mail.kind == "admin_digest")).all()) == 1
+    assert failed_jobs() == 0
+
+
 # The queue server is down.
 
 
@@ -384,3 +397,35 @@ def test_worker_and_cron_outlive_the_queue_server_and_end_when_told(app, make, n
             for running in (a_worker, a_cron):
                 running.send_signal(signal.SIGTERM)
             assert [running.wait(20) for running in (a_worker, a_cron)] == [0, 0]
+
+
+# The record.
+
+
+def test_cron_has_the_record_sealed_and_the_log_keeps_its_head(app, now, work):
+    audit.record("mail.retried", None, audit.SYSTEM, now)
+    db.session.commit()
+    assert waiting() == [], "not by each commit"
+    ask_by_the_clock(app)
+    with capture_logs() as logs:
+        work()
+    head = audit_chain.head()
+    assert head.position == 1
+    assert [line for line in logs if line["event"] == "record sealed"] == [
+        {"event": "record sealed", "log_level": "info", "position": 1, "hash": head.hash}
+    ]
+    ask_by_the_clock(app)
+    with capture_logs() as logs:
+        work()
+    assert [line for line in logs if line["event"] == "record sealed"] == [], "nothing new, nothing to keep"
+
+
+def test_a_run_of_sealing_that_leaves_something_asks_for_another(app, now, work, monkeypatch):
+    monkeypatch.setattr(audit_chain, "MOST", 2)
+    monkeypatch.setattr(audit_chain, "CHUNK", 1)
+    for _ in range(5):
+        audit.record("mail.retried", None, audit.SYSTEM, now)
+    db.session.commit()
+    queue.wake("seal")
+    work()
+    assert audit_chain.head().position == 5

@@ -129,6 +129,8 @@ def test_the_migrations_make_what_the_models_say(blank):
                 "target_metadata": db.metadata,
                 # Of a kind that PostgreSQL alone has, so that the models cannot name it; see the plans' tests.
                 "include_name": lambda name, kind, _parents: (kind, name) != ("index", "ix_account_search"),
+                # Their order is read back as an expression, and never found equal; see the plans' tests.
+                "include_object": lambda _, name, *__: name not in ("ix_audit_event_action", "ix_audit_event_actor"),
             },
         )
         assert compare_metadata(context, db.metadata) == []

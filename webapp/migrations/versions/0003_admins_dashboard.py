@@ -34,10 +34,11 @@ _MAIL_INDEXES: dict[str, tuple[list[str], str | None]] = {
     "ix_mail_kind": (["kind", "id"], None),
     "ix_mail_recipient": (["recipient", "id"], None),
 }
-_AUDIT_INDEXES = {
-    "ix_audit_event_at": ["at", "id"],
-    "ix_audit_event_action": ["action", "at", "id"],
-    "ix_audit_event_actor": ["actor_id", "at", "id"],
+_BACKWARDS = {"at": "DESC NULLS LAST", "id": "DESC NULLS LAST"}
+_AUDIT_INDEXES: dict[str, tuple[list[str], dict[str, str]]] = {
+    "ix_audit_event_at": (["at", "id"], {}),
+    "ix_audit_event_action": (["action", "at", "id"], _BACKWARDS),
+    "ix_audit_event_actor": (["actor_id", "at", "id"], _BACKWARDS),
 }
 _SEARCH = "(email_folded || ' ' || lower(coalesce(first_name, '')) || ' ' || lower(coalesce(last_name, '')))"
 """What a search looks into; `webapp.services.people` asks by the very same words, so that the index serves it."""
@@ -67,9 +68,7 @@ def upgrade() -> None:
     for name, columns in _ACCOUNT_INDEXES.items():
         op.create_index(name, "account", columns)
     asking = sa.text("(status = 'requested' OR seed_status = 'requested')")
-    op.create_index(
-        "ix_account_asking", "account", ["agency_id", "id"], sqlite_where=asking, postgresql_where=asking
-    )
+    op.create_index("ix_account_asking", "account", ["agency_id", "id"], sqlite_where=asking, postgresql_where=asking)
     op.create_index("ix_unknown_agency_tries", "unknown_agency", ["tries", "domain"])
     if is_postgresql:
         op.execute(f"CREATE INDEX ix_account_search ON account USING gin ({_SEARCH} gin_trgm_ops)")
@@ -137,8 +136,8 @@ def upgrade() -> None:
 
     for name in ("ix_audit_event_at", "ix_audit_event_actor_id"):
         op.drop_index(name, "audit_event")
-    for name, columns in _AUDIT_INDEXES.items():
-        op.create_index(name, "audit_event", columns)
+    for name, (columns, order) in _AUDIT_INDEXES.items():
+        op.create_index(name, "audit_event", columns, postgresql_ops=order)
     op.add_column("audit_event", sa.Column("peer_salt", sa.String(length=32), nullable=True))
     _salt_peers()
     _guard_forgetting(_FORGETS_PEER)
