@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from wtforms import BooleanField, HiddenField, RadioField, StringField, TextAreaField, ValidationError
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its types
 
 from webapp.domain.addresses import AddressError, AgencyMode, parse_domain
 from webapp.forms import PortalForm, squeeze
@@ -15,6 +16,7 @@ MODE_NAMES = {
     AgencyMode.INVITATION_ONLY: "Invitation only",
     AgencyMode.REFUSED: "Refused",
 }
+_MODES = [SelectChoice(mode.value, label) for mode, label in MODE_NAMES.items()]
 FIELDS = ("domain", "name", "mode", "reason", "seed_eligible", "approves_automatically", "vendors_allowed")
 
 
@@ -23,7 +25,7 @@ class AgencyForm(PortalForm):
 
     domain = StringField("Mail domain", filters=[squeeze])
     name = StringField("Name", filters=[squeeze])
-    mode = RadioField("Who can sign up", choices=list(MODE_NAMES.items()), validate_choice=False)
+    mode = RadioField("Who can sign up", choices=_MODES, validate_choice=False)
     reason = StringField("Reason", filters=[squeeze])
     seed_eligible = BooleanField("Offer SEED")
     approves_automatically = BooleanField("Approve requests automatically")
