@@ -31,6 +31,8 @@ def cut(found: Sequence[Row], size: int = PAGE) -> tuple[Sequence[Row], bool]:
 
 def here(**changes: object) -> str:
     """The address of this list with ``changes`` to its arguments; None takes one out, and so does an empty one."""
-    given = {**request.args.to_dict(), **(request.view_args or {}), **changes}
+    # What `url_for` takes for itself is none of a list's arguments, whatever an address may say.
+    asked = {name: value for name, value in request.args.items() if name != "endpoint" and not name.startswith("_")}
+    given = {**asked, **(request.view_args or {}), **changes}
     assert request.endpoint is not None
     return url_for(request.endpoint, **{name: value for name, value in given.items() if value not in (None, "")})

@@ -241,3 +241,7 @@ class MoreFallDue(ServiceError):
     def __init__(self, due: int) -> None:
         super().__init__(due)
         self.due = due
+
+
+class TooMany(ServiceError):
+    """A selection with more people than can be acted on at once (rule 8.7)."""

@@ -74,6 +74,10 @@ class Ahead:
     counted_at: datetime | None
     """As of when; None while nothing was counted yet."""
 
+    def busy(self, day: date) -> list[Kind]:
+        """What happens on a day at all."""
+        return [kind for kind in Kind if self.counts.get((day, kind))]
+
     def total(self, kind: Kind) -> int:
         return sum(self.counts.get((day, kind), 0) for day in self.days)
 

@@ -24,7 +24,13 @@ _NAMES = (
     "security",
     "devices",
     "mdm",
+    "admin_start",
     "admin_requests",
+    "admin_accounts",
+    "admin_agencies",
+    "admin_holidays",
+    "admin_forecast",
+    "admin_audit",
     "health",
     "dev_inbox",
 )
