@@ -15,7 +15,7 @@ from webapp import create_app, queue
 
 log = structlog.get_logger()
 
-EVERY_SECONDS = {"deliver": 20, "approve": 60, "sweep": 60, "seal": 30, "count": 60, "digest": 300}
+EVERY_SECONDS = {"deliver": 5, "approve": 60, "sweep": 60, "seal": 30, "count": 60, "digest": 300}
 """How often each job is asked for. A wake-up that was lost is made good by the next of these."""
 
 _PAUSE_SECONDS = 2.0

@@ -512,6 +512,19 @@ def already_have_account_disabled(world):
     return emails.already_have_account(account, world.now), ["it is disabled", "https://go.gov.sg/techpass-sr"]
 
 
+def admin_digest(world):
+    found = {"requests": (1200, "1,000+"), "at_risk": (1, "1"), "failed_mails": (3, "3"), "queue_down": (None, "")}
+    waits = [{"what": what, "number": number, "said": said} for what, (number, said) in found.items()]
+    return emails.admin_digest(world.make.admin(), world.now.date(), waits, world.now), [
+        "1,000+ requests wait for a decision",
+        "1 promise of SEED ends today",
+        "3 mails have failed",
+        "The queue server does not answer",
+        TODAY,
+        "http://localhost/admin",
+    ]
+
+
 CASES = [
     request_received,
     request_received_with_seed,
@@ -571,6 +584,7 @@ CASES = [
     already_have_account_pending_expired,
     already_have_account_pending_without_link,
     already_have_account_disabled,
+    admin_digest,
 ]
 
 

@@ -19,7 +19,7 @@ from webapp.domain.lifecycle import (
 )
 from webapp.extensions import db
 from webapp.models import Account, Agency, AuditEvent, Invitation, Mail, Request
-from webapp.services import audit, holidays, requests
+from webapp.services import audit, holidays, queue_list, requests
 from webapp.services.errors import AlreadyDecided, NotFound, OwnRequest, ReasonMissing, ServiceError, TechPassFirst
 
 
@@ -203,14 +203,14 @@ def test_an_agency_that_approves_automatically_needs_no_admin(app, make, now, po
 
 
 def test_the_queue_is_paged_by_key_oldest_first(app, make, now):
-    made = [make.request(at=now - timedelta(minutes=number // 2)) for number in range(requests.PAGE + 10)]
+    made = [make.request(at=now - timedelta(minutes=number // 2)) for number in range(queue_list.PAGE + 10)]
     expected = [row.id for row in sorted(made, key=lambda row: (row.requested_at, row.id))]
 
-    first = requests.waiting()
-    assert len(first) == requests.PAGE + 1
-    last = first[requests.PAGE - 1]
-    second = requests.waiting((last.requested_at, last.id))
-    assert [row.id for row in [*first[: requests.PAGE], *second]] == expected
+    first = queue_list.waiting(queue_list.Filters(), now)
+    assert len(first) == queue_list.PAGE + 1
+    last = first[queue_list.PAGE - 1].request
+    second = queue_list.waiting(queue_list.Filters(), now, (last.requested_at, last.id))
+    assert [row.request.id for row in [*first[: queue_list.PAGE], *second]] == expected
 
 
 def test_a_rejected_applicant_gets_no_other_mail(app, make, now, policy, admin):

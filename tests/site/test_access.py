@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+from html import unescape
+from urllib.parse import urlsplit
+
 import pytest
 from sqlalchemy import func, select
+from werkzeug.exceptions import HTTPException
 
 from webapp.access import Audience, audience_of
 from webapp.extensions import db
@@ -19,6 +25,7 @@ TABLE = {
     "sign_up.challenge": Audience.PUBLIC,
     "receipts.receipt": Audience.PUBLIC,
     "receipts.resend": Audience.PUBLIC,
+    "receipts.answer": Audience.PUBLIC,
     "receipts.deadline": Audience.PUBLIC,
     "invitations.invitation": Audience.PUBLIC,
     "invitations.accept": Audience.PUBLIC,
@@ -69,12 +76,48 @@ TABLE = {
     "devices.ask_removal": Audience.OFFICER,
     "devices.remove": Audience.OFFICER,
     "mdm.report": Audience.MACHINE,
-    "admin_requests.start": Audience.ADMIN,
-    "admin_requests.index": Audience.ADMIN,
-    "admin_requests.row": Audience.ADMIN,
+    "admin_start.index": Audience.STAFF,
+    "admin_requests.index": Audience.STAFF,
+    "admin_requests.row": Audience.STAFF,
     "admin_requests.approve": Audience.ADMIN,
     "admin_requests.ask_reason": Audience.ADMIN,
     "admin_requests.reject": Audience.ADMIN,
+    "admin_requests.ask_question": Audience.ADMIN,
+    "admin_requests.ask": Audience.ADMIN,
+    "admin_requests.note": Audience.ADMIN,
+    "admin_requests.approve_selected": Audience.ADMIN,
+    "admin_requests.ask_reason_for_selected": Audience.ADMIN,
+    "admin_requests.reject_selected": Audience.ADMIN,
+    "admin_requests.undo": Audience.ADMIN,
+    "admin_requests.keys": Audience.ADMIN,
+    "admin_accounts.index": Audience.STAFF,
+    "admin_accounts.account": Audience.STAFF,
+    "admin_accounts.add_note": Audience.ADMIN,
+    "admin_accounts.ask": Audience.ADMIN,
+    "admin_accounts.do": Audience.ADMIN,
+    "admin_audit.index": Audience.STAFF,
+    "admin_audit.export": Audience.STAFF,
+    "admin_agencies.index": Audience.STAFF,
+    "admin_agencies.agency": Audience.STAFF,
+    "admin_agencies.export": Audience.STAFF,
+    "admin_agencies.dismiss": Audience.ADMIN,
+    "admin_agencies.new": Audience.ADMIN,
+    "admin_agencies.add": Audience.ADMIN,
+    "admin_agencies.change": Audience.ADMIN,
+    "admin_agencies.ask_removal": Audience.ADMIN,
+    "admin_agencies.remove": Audience.ADMIN,
+    "admin_agencies.import_form": Audience.ADMIN,
+    "admin_agencies.import_lines": Audience.ADMIN,
+    "admin_holidays.index": Audience.STAFF,
+    "admin_holidays.add": Audience.ADMIN,
+    "admin_holidays.ask_lines": Audience.ADMIN,
+    "admin_holidays.add_lines": Audience.ADMIN,
+    "admin_holidays.ask_removal": Audience.ADMIN,
+    "admin_holidays.remove": Audience.ADMIN,
+    "admin_forecast.index": Audience.STAFF,
+    "admin_forecast.allow_part": Audience.ADMIN,
+    "admin_forecast.act": Audience.ADMIN,
+    "admin_forecast.rehearse": Audience.STAFF,
     "health.healthz": Audience.MACHINE,
     "health.readyz": Audience.MACHINE,
     "health.metrics": Audience.MACHINE,
@@ -97,6 +140,7 @@ def address_of(rule) -> str:
     values = {
         "token": "x" * 43,
         "request_id": "1",
+        "agency_id": "1",
         "mail_id": "1",
         "device_id": "1",
         "intune_device_id": "8e2b3c44-5d6f-4a7b-8c9d-0e1f2a3b4c5d",
@@ -104,6 +148,12 @@ def address_of(rule) -> str:
         "filename": "app.css",
         "name": "x.eml",
         "page": "1",
+        "part": "expiry",
+        "what": "expired",
+        "number": "1",
+        "form": "csv",
+        "account_id": "1",
+        "action": "hold",
     }
     address = rule.rule
     for argument in rule.arguments:
@@ -129,7 +179,7 @@ def test_a_visitor_gets_the_log_in_page_and_nothing_else(app, client, htmx):
     headers = {"HX-Request": "true"} if htmx else {}
     app.config["WTF_CSRF_ENABLED"] = False
     try:
-        for method, address in routes(app, Audience.OFFICER, Audience.ADMIN):
+        for method, address in routes(app, Audience.OFFICER, Audience.STAFF, Audience.ADMIN):
             answer = client.open(address, method=method, headers=headers)
             where = answer.headers.get("HX-Redirect" if htmx else "Location", "")
             assert answer.status_code == (204 if htmx else 303), (method, address)
@@ -149,13 +199,70 @@ def test_for_an_officer_the_admins_pages_do_not_exist(app, client, make, htmx):
     before = rows_written()
     app.config["WTF_CSRF_ENABLED"] = False
     try:
-        for method, address in routes(app, Audience.ADMIN):
+        for method, address in routes(app, Audience.STAFF, Audience.ADMIN):
             answer = client.open(address, method=method, headers={"HX-Request": "true"} if htmx else {})
             assert answer.status_code == 404, (method, address)
     finally:
         app.config["WTF_CSRF_ENABLED"] = True
     assert rows_written() == before
     assert db.session.get_one(Request, request.id).state == "open"
+
+
+CHANGES = {"POST", "PUT", "PATCH", "DELETE"}
+
+
+@pytest.mark.parametrize("htmx", [False, True], ids=["page", "fragment"])
+def test_an_auditor_sees_what_admins_see_and_changes_nothing(app, client, make, htmx):
+    request = make.request(seed=True)
+    make.invitation()
+    make.sign_in(client, make.auditor())
+    before = rows_written()
+    headers = {"HX-Request": "true"} if htmx else {}
+    shown = 0
+    app.config["WTF_CSRF_ENABLED"] = False
+    try:
+        for method, address in routes(app, Audience.ADMIN):
+            answer = client.open(address, method=method, headers=headers)
+            assert answer.status_code == 404, (method, address)
+        for method, address in routes(app, Audience.STAFF):
+            answer = client.open(address, method=method, headers=headers)
+            assert method not in CHANGES, f"{address} changes something, for auditors too"
+            # A thing that is not there, or a row that has a page of its own.
+            assert answer.status_code in (200, 204, 303, 404), (method, address)
+            if method == "GET" and answer.status_code == 200 and answer.mimetype == "text/html":
+                shown += 1
+                assert not {
+                    where for where in sent_to(answer.text) if audience_at(app, "POST", where) is Audience.ADMIN
+                }
+                assert not {where for where in led_to(answer.text) if audience_at(app, "GET", where) is Audience.ADMIN}
+    finally:
+        app.config["WTF_CSRF_ENABLED"] = True
+    assert shown > 1
+    written = [after - was for after, was in zip(rows_written(), before, strict=True)]
+    assert written[:-1] == [0, 0, 0, 0], "what an auditor took along may be on record, and nothing else"
+    assert db.session.get_one(Request, request.id).state == "open"
+
+
+def sent_to(page):
+    """Where the forms and buttons of a page send to."""
+    forms = re.findall(r'<form\b[^>]*method="post"[^>]*>', page)
+    return {
+        unescape(where)
+        for tag in [*forms, *re.findall(r"<(?:button|input|a|div|tr)\b[^>]*>", page)]
+        for where in re.findall(r'\b(?:action|formaction|hx-post|hx-delete)="([^"]+)"', tag)
+    }
+
+
+def led_to(page):
+    return {unescape(where) for where in re.findall(r'\b(?:href|hx-get)="([^"]+)"', page)}
+
+
+def audience_at(app, method, address):
+    """Who may use an address; None where it leads out of the portal."""
+    with contextlib.suppress(HTTPException):
+        endpoint, _ = app.url_map.bind("localhost").match(urlsplit(address).path, method=method)
+        return audience_of(app, endpoint)
+    return None
 
 
 def test_every_form_is_refused_without_its_token(app, client, make):

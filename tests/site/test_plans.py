@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,19 +16,27 @@ import pytest
 from sqlalchemy import event, text
 
 from tests.onboarding import Walk
-from webapp.domain.lifecycle import AccountStatus, DeviceStatus, InvitationKind, SeedStatus
+from webapp.domain.addresses import AgencyMode
+from webapp.domain.business_days import singapore_date
+from webapp.domain.lifecycle import AccountStatus, DeviceStatus, InvitationKind, RequestKind, Role, SeedStatus
 from webapp.domain.mdm import Report
 from webapp.domain.onboarding import Document, Step
 from webapp.extensions import db
-from webapp.models import Account, SessionKind
+from webapp.models import Account, SessionKind, UnknownAgency
 from webapp.services import (
     accounts,
     activity,
+    admin_start,
+    agencies,
+    agency_effects,
     agreements,
     audit,
+    audit_chain,
+    audit_log,
     authenticators,
     delivery,
     devices,
+    digest,
     expiry,
     failed_mails,
     health,
@@ -37,14 +46,19 @@ from webapp.services import (
     onboarding,
     outbox,
     purge,
+    queue_list,
     receipts,
     reminders,
-    requests,
     sessions,
     sets,
     sign_up,
+    statistics,
 )
 from webapp.services.errors import ServiceError
+from webapp.services.people import Wanted, timeline
+from webapp.services.people import find as find_people
+from webapp.services.people import person as show_person
+from webapp.services.queue_list import Filters, Seed, Talk
 
 DAY = timedelta(days=1)
 pytestmark = pytest.mark.parametrize("app", ["postgresql"], indirect=True)
@@ -202,12 +216,20 @@ def people(app, make, now, policy) -> dict[str, object]:
 
 
 def test_the_queue_of_requests(plans, people, now):
-    plan = plans(requests.waiting)
-    holds(plan, "ix_request_queue")
+    for filters in (
+        Filters(),
+        Filters(agency_id=1, kind=RequestKind.TECHPASS, days=1, address="crowd1"),
+        Filters(seed=Seed.AT_RISK),
+        Filters(seed=Seed.WITHOUT, talk=Talk.ANSWERED),
+        Filters(talk=Talk.ASKED),
+    ):
+        for after in (None, (now, 5)):
+            index = "ix_request_due" if filters.seed is Seed.AT_RISK else "ix_request_queue"
+            index = "question_" if filters.talk else index
+            holds(plans(lambda f=filters, a=after: queue_list.waiting(f, now, a)), index)
+    plan = plans(lambda: queue_list.waiting(Filters(), now, (now, 5)))
     assert "Sort" not in plan
-    plan = plans(lambda: requests.waiting((now, 5)))
     holds(plan, "ix_request_queue")
-    assert "Sort" not in plan
 
 
 def test_the_live_account_of_an_address(plans, people, make, now):
@@ -332,3 +354,140 @@ def test_what_the_operators_machines_watch(plans, people, now):
     holds(plan, "ix_mail_queue", "ix_mail_failed", "ix_invitation_expiry", "ix_account_expired")
     assert "ix_request_queue" in plan or "uq_request_open" in plan
     holds(plans(lambda: health.parts(now)), "ix_mail_queue")
+
+
+def test_the_start_page_of_the_admins(plans, people, now):
+    for number in range(2000):
+        db.session.add(UnknownAgency(domain=f"crowd{number}.gov.sg", tries=number, last_at=now))
+    # As after days without a mail server: many have failed, and many are put off.
+    db.session.execute(text("UPDATE mail SET state = 'failed' WHERE kind = 'request_received'"))
+    put_off = "UPDATE mail SET state = 'queued', due_at = due_at + interval '9 days' WHERE kind = 'techpass_onboarding'"
+    db.session.execute(text(put_off))
+    db.session.execute(text("ANALYZE mail, unknown_agency"))
+    db.session.commit()
+    plan = plans(lambda: admin_start._counted(now))
+    holds(plan, "ix_request_due", "ix_mail_queue", "ix_mail_failed_kind", "ix_account_on_hold")
+    assert "ix_request_queue" in plan or "uq_request_open" in plan
+    plan = plans(admin_start._oldest)
+    holds(plan, "ix_request_queue", "pk_account")
+    assert "Sort" not in plan
+    plan = plans(admin_start._knocking)
+    holds(plan, "ix_unknown_agency_tries")
+    assert "Sort" not in plan
+    holds(plans(lambda: statistics.numbers(now)), "pk_daily_count")
+
+
+def test_counting_what_happened_on_a_day(plans, people, now):
+    holds(plans(lambda: statistics._happened(singapore_date(now))), "ix_audit_event_a")
+    plan = plans(lambda: digest._without_digest(singapore_date(now), now))
+    holds(plan, "ix_account_admin")
+
+
+def test_the_audit_log_and_its_seal(plans, people, now):
+    many = [
+        # As if approving, and who did it, had ended long ago: common in all, and nowhere near the end.
+        """
+        INSERT INTO audit_event (at, action, account_id, actor, actor_id, peer, detail)
+        SELECT created_at - interval '1 year', 'techpass.approved', id, 'admin', 7, '203.0.113.9', '{}' FROM account
+        """,
+        "INSERT INTO audit_seal (position, event_id, hash, sealed_at) SELECT id, id, '', at FROM audit_event",
+        "ANALYZE audit_event, audit_seal",
+    ]
+    with db.engine.begin() as connection:
+        for statement in many:
+            connection.execute(text(statement))
+    later = now + 4 * DAY
+    day = singapore_date(now) + DAY
+    dates = {"since": day, "until": day + DAY}
+    before = audit_log.Mark(now + DAY, 5)
+    for filters, index in (
+        ({}, "ix_audit_event_at"),
+        ({"action": "techpass.approved"}, "ix_audit_event_action"),
+        ({"by": (7,)}, "ix_audit_event_actor"),
+        ({"where": "203.0.113.9"}, "ix_audit_event_at"),
+    ):
+        for more in ({}, dates):
+            asked = audit_log.Filters(**filters, **more)
+            for mark in (None, before):
+                plan = plans(lambda asked=asked, mark=mark: audit_log.listed(asked, mark, 51), "enable_bitmapscan")
+                holds(plan, index)
+                assert "Sort" not in plan, plan
+    # What happened to one account is short, and sorted.
+    for filters in ({}, {"action": "techpass.approved"}, dates):
+        asked = audit_log.Filters(whom=(people["active"],), **filters)
+        holds(plans(lambda asked=asked: audit_log.listed(asked, None, 51)), "ix_audit_event_account_id")
+    holds(plans(lambda: audit_chain.seal(later)), "ix_audit_seal_sealed_at", "pk_audit_event", "uq_audit_seal_event_id")
+    holds(plans(lambda: audit_chain.is_late(later)), "ix_audit_event_at", "uq_audit_seal_event_id")
+    holds(plans(audit_chain.head), "pk_audit_seal")
+    holds(plans(lambda: list(audit_chain._walk())), "pk_audit_seal")
+
+
+def test_an_agencys_people_and_open_requests(plans, people, now):
+    for number in range(2000):
+        db.session.add(UnknownAgency(domain=f"crowd{number}.gov.sg", tries=number, last_at=now))
+    # Most people have SEED or do without; a few of them ask for it.
+    db.session.execute(text("UPDATE account SET seed_status = 'requested' WHERE status = 'active' AND id % 50 = 0"))
+    db.session.execute(text("ANALYZE account, unknown_agency"))
+    db.session.commit()
+    holds(plans(agencies.listed), "ix_account_asking")
+    plan = plans(agencies.unknown)
+    holds(plan, "ix_unknown_agency_tries")
+    assert "Sort" not in plan
+    holds(plans(lambda: agencies.has_accounts(1)), "ix_account_agency")
+    before = agencies.settings_of(agencies.get(1))
+    closed = replace(before, mode=AgencyMode.INVITATION_ONLY, seed_eligible=not before.seed_eligible)
+    for after in (closed, replace(before, approves_automatically=True)):
+        plan = plans(lambda after=after: agency_effects.what_follows(before, after, 1))
+        holds(plan, "ix_account_asking")
+    plan = plans(lambda: sets.count_up_to(agency_effects._people([1]), agency_effects.MOST))
+    holds(plan, "ix_account_agency")
+
+
+def test_people_by_their_words_and_filters(plans, people_of_names):
+    agency, status, search = "ix_account_agency", "ix_account_status", "ix_account_search"
+    for wanted, index in (
+        (Wanted(), "pk_account"),
+        (Wanted(agency_id=2), agency),
+        (Wanted(agency_id=2, status=AccountStatus.ACTIVE), "ix_account_agency_status"),
+        (Wanted(status=AccountStatus.DISABLED), status),
+        (Wanted(role=Role.ADMIN), "ix_account_admin"),
+        (Wanted(role=Role.AUDITOR), "ix_account_auditor"),
+        (Wanted(on_hold=True), "ix_account_on_hold"),
+        (Wanted(words="krish"), search),
+        (Wanted(words="muthu crowd123"), search),
+        (Wanted(words="mu kr"), search),
+        (Wanted(words="crowd1234@tech.gov.sg"), "ix_account_email"),
+    ):
+        for before in (None, 3000):
+            plan = plans(lambda wanted=wanted, before=before: find_people(wanted, before))
+            holds(plan, *([index] if "@" not in wanted.words or before is None else []))
+    # In the order of the index, where no words are looked for: nothing is sorted, however many there are.
+    for wanted in (Wanted(), Wanted(agency_id=2), Wanted(status=AccountStatus.ACTIVE)):
+        plan = plans(lambda wanted=wanted: find_people(wanted, 3000), "enable_bitmapscan")
+        assert "Sort" not in plan, plan
+
+
+@pytest.fixture
+def people_of_names(people):
+    """`people`, a few of whom have a name that is rare, or a role, or are on hold."""
+    with db.engine.begin() as connection:
+        for change in (
+            "first_name = 'Muthu', last_name = 'Krishnan' WHERE id % 400 = 1",
+            "role = 'admin' WHERE id % 900 = 2",
+            "status = 'disabled' WHERE id % 900 = 5",
+            "agency_id = 2 WHERE id % 20 = 6",
+            "role = 'auditor' WHERE id % 900 = 3",
+            "under_investigation = true WHERE id % 900 = 4",
+        ):
+            connection.execute(text(f"UPDATE account SET {change}"))
+        connection.execute(text("ANALYZE account"))
+
+
+def test_the_page_of_one_person(plans, people, now, policy):
+    plan = plans(lambda: show_person(people["active"], now, policy))
+    holds(
+        plan, "pk_account", "ix_mail_account", "ix_device_account_id", "ix_session_account_id", "ix_request_account_id"
+    )
+    assert "ix_invitation_account_id" in plan or "uq_invitation_live" in plan
+    for before in (None, 10**9):
+        holds(plans(lambda before=before: timeline(people["active"], before)), "ix_audit_event_account_id")

@@ -6,6 +6,7 @@ BEGIN, COMMIT and the like are not counted; savepoints are.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import event, select
@@ -17,8 +18,8 @@ from webapp.domain.lifecycle import DeviceStatus, RequestKind, SeedStatus
 from webapp.domain.onboarding import Step
 from webapp.domain.tokens import not_me_token
 from webapp.extensions import db
-from webapp.models import Account, Mail, Request
-from webapp.services import agencies, audit, outbox
+from webapp.models import Account, Agency, Mail, Note, Question, Request, UnknownAgency
+from webapp.services import agencies, audit, outbox, statistics
 from webapp.services.keys import secret_key
 
 
@@ -68,12 +69,18 @@ def test_signing_up_costs_the_same_for_known_and_unknown(client, make, statement
 
 
 @pytest.mark.parametrize("rows", [1, 50])
-def test_the_queue_takes_two_whatever_its_length(client, make, statements, now, rows):
-    make.sign_in(client, make.admin())
-    for _ in range(rows):
-        make.request()
+def test_the_queue_takes_five_whatever_its_length(client, make, statements, now, rows):
+    """Who asks, the rows, what was asked about them, the notes about their people, and the agencies to choose from."""
+    admin = make.admin()
+    make.sign_in(client, admin)
+    for number in range(rows):
+        request = make.request(seed=True)
+        if number % 2:
+            db.session.add(Note(account_id=request.account_id, by_id=admin.id, at=now, note="Rang back"))
+            db.session.add(Question(request_id=request.id, asked_by_id=admin.id, asked_at=now, question="Who?"))
+    db.session.commit()
     sent = statements(lambda: client.get("/admin/requests"))
-    assert len(sent) == 2, sent
+    assert len(sent) == 5, sent
 
 
 def test_an_invitation_takes_one(client, make, statements):
@@ -158,3 +165,97 @@ def test_opening_this_was_not_me_takes_two(client, make, statements, now):
     address = f"/not-me/{mail.id}/{not_me_token(secret_key(), mail.id, mail.created_at)}"
     sent = statements(lambda: client.get(address))
     assert len(sent) == 2, sent
+
+
+@pytest.mark.parametrize("rows", [1, 9])
+def test_the_start_page_takes_six_and_asks_for_itself_by_five_whatever_waits(client, make, statements, now, rows):
+    make.sign_in(client, make.admin())
+    for number in range(rows):
+        make.request()
+        db.session.add(UnknownAgency(domain=f"a{number}.gov.sg", last_at=now))
+    db.session.commit()
+    sent = statements(lambda: client.get("/admin"))
+    assert len(sent) == 6, sent
+    sent = statements(lambda: client.htmx("GET", "/admin?shown=0.0"))
+    assert len(sent) == 5, sent
+
+
+def test_counting_the_day_takes_four_and_writes_once(make, statements, now):
+    make.request()
+    statistics.count(now)
+    audit.record("account.activated", None, audit.SYSTEM, now)
+    db.session.commit()
+    sent = statements(lambda: statistics.count(now))
+    assert [each.split()[0] for each in sent] == ["SELECT", "SELECT", "SELECT", "INSERT"], sent
+
+
+@pytest.mark.parametrize("rows", [1, 60])
+def test_the_audit_log_takes_five_however_much_happened(client, make, statements, now, rows):
+    make.sign_in(client, make.admin("admin@tech.gov.sg"))
+    for _ in range(rows):
+        audit.record("account.activated", make.account().id, audit.SYSTEM, now)
+    db.session.commit()
+    sent = statements(lambda: client.get("/admin/audit"))
+    assert len(sent) == 5, sent
+    sent = statements(lambda: client.htmx("GET", "/admin/audit?by=admin@tech.gov.sg&whom=1"))
+    assert len(sent) == 3, sent
+
+
+@pytest.mark.parametrize("rows", [1, 15])
+def test_the_agencies_take_three_however_many_people_wait(client, make, statements, now, rows):
+    make.sign_in(client, make.admin())
+    for number in range(rows):
+        make.request(f"a{number}@moe.gov.sg", seed=True)
+        db.session.add(UnknownAgency(domain=f"a{number}.gov.sg", last_at=now))
+    db.session.commit()
+    sent = statements(lambda: client.get("/admin/agencies"))
+    assert len(sent) == 3, sent
+    sent = statements(lambda: client.htmx("GET", "/admin/agencies?q=moe"))
+    assert len(sent) == 2, sent
+
+
+def test_an_agency_and_what_follows_from_a_change_take_few(client, make, statements):
+    make.sign_in(client, make.admin())
+    make.request("a@moe.gov.sg", seed=True)
+    agency = db.session.scalars(select(Agency).where(Agency.domain == "moe.gov.sg")).one()
+    given = {"domain": "moe.gov.sg", "name": "X", "mode": "refused", "reason": "Y", "approves_automatically": "y"}
+    given["version"] = agencies.settings_of(agency).version
+    address = f"/admin/agencies/{agency.id}"
+    assert len(statements(lambda: client.get(address))) == 3
+    sent = statements(lambda: client.submit(address, **given))
+    assert len(sent) == 6, sent
+    sent = statements(lambda: client.submit(address, **given, confirmed="yes"))
+    assert len(sent) == 6, sent
+
+
+def test_the_days_off_take_three(client, make, statements):
+    make.sign_in(client, make.admin())
+    sent = statements(lambda: client.get("/admin/holidays"))
+    assert len(sent) == 3, sent
+
+
+@pytest.mark.parametrize("rows", [1, 60])
+def test_the_list_of_people_takes_three_whoever_is_looked_for(client, make, statements, rows):
+    make.sign_in(client, make.admin())
+    for _ in range(rows):
+        make.account()
+    assert len(statements(lambda: client.get("/admin/accounts?status=active&q=officer%20tech"))) == 3
+    assert len(statements(lambda: client.htmx("GET", "/admin/accounts?before=50"))) == 2
+    # A whole address is looked for by itself first.
+    assert len(statements(lambda: client.htmx("GET", "/admin/accounts?q=officer1@tech.gov.sg"))) == 3
+
+
+@pytest.mark.parametrize("rows", [1, 25])
+def test_the_page_of_a_person_takes_nine_however_much_happened(client, make, statements, now, rows):
+    make.sign_in(client, make.admin())
+    account = make.account()
+    for number in range(rows):
+        audit.record("account.activated", account.id, audit.SYSTEM, now)
+        make.device(account, DeviceStatus.REMOVED)
+        outbox.post(emails.profile_changed(account, ["mobile"], now + timedelta(seconds=number)))
+    db.session.commit()
+    address = f"/admin/accounts/{account.id}"
+    sent = statements(lambda: client.get(address))
+    assert len(sent) == 9, sent
+    assert len(statements(lambda: client.htmx("GET", f"{address}?before=50"))) == 3
+    assert len(statements(lambda: client.get(f"{address}/disable"))) == 3

@@ -1,19 +1,86 @@
-"""The forms of a decision (rule 2.3)."""
+"""The forms of the queue: a rejection with its reason (rule 2.3), a question, a note (rule 8.2)."""
 
 from __future__ import annotations
 
-from wtforms import StringField
-from wtforms.validators import DataRequired, Length
+from typing import TYPE_CHECKING
 
+from wtforms import SelectField, StringField, TextAreaField
+from wtforms.validators import DataRequired, Length, ValidationError
+
+from webapp.domain.lifecycle import RequestKind
 from webapp.forms import PortalForm, squeeze
 
+if TYPE_CHECKING:
+    from typing import Self
 
-class RejectForm(PortalForm):
-    reason = StringField(
-        "Reason",
+COMMON_REASONS = {
+    RequestKind.TECHPASS: (
+        "We could not confirm that you work for this agency.",
+        "This is the address of a mailbox that several people share. Sign up with your own.",
+        "You have a TechPass with another address.",
+        "Your work does not need the services that TechPass leads to.",
+    ),
+    RequestKind.SEED: (
+        "A GSIB is never enrolled in SEED, and needs no SEED.",
+        "Your agency manages this device itself.",
+        "Your work does not need SEED.",
+    ),
+}
+"""Whole sentences: the applicant reads them."""
+_LONGEST_REASON = 500
+_NONE = "Enter a reason: the applicant is told it by email"
+
+
+class QueueForm(PortalForm):
+    """A form that may stand in several rows of one page."""
+
+    def of_row(self, number: int | str) -> Self:
+        """Give the fields ids of their own for the row ``number``."""
+        for field in self:
+            field.id = field.label.field_id = f"{field.name}-{number}"
+        return self
+
+
+class RejectForm(QueueForm):
+    common = SelectField("Reason", choices=[], validate_choice=True)
+    reason = StringField("In your own words", filters=[squeeze])
+
+    def offer(self, *kinds: RequestKind) -> Self:
+        """Offer the common reasons for ``kinds``."""
+        listed = [text for kind in RequestKind if kind in kinds for text in COMMON_REASONS[kind]]
+        self.common.choices = [("", "Choose one, or write your own"), *((text, text) for text in listed)]
+        self.common.data = self.common.data or ""
+        return self
+
+    def validate_reason(self, field: StringField) -> None:
+        if not self.words:
+            raise ValidationError(_NONE)
+        if len(self.words) > _LONGEST_REASON:
+            raise ValidationError(f"The reason must have {_LONGEST_REASON} characters or fewer")
+
+    @property
+    def words(self) -> str:
+        """What the applicant is told: the reason that was chosen, and what was written."""
+        return " ".join(part for part in (self.common.data, self.reason.data) if part)
+
+
+class AskForm(QueueForm):
+    question = TextAreaField(
+        "Question",
         filters=[squeeze],
         validators=[
-            DataRequired("Enter a reason: the applicant is told it by email"),
-            Length(max=500, message="The reason must have 500 characters or fewer"),
+            DataRequired("Enter what you want to know"),
+            Length(max=500, message="The question must have 500 characters or fewer"),
+        ],
+    )
+
+
+class NoteForm(QueueForm):
+    note = StringField(
+        "Note",
+        filters=[squeeze],
+        validators=[
+            DataRequired("Enter the note"),
+            Length(max=500, message="The note must have 500 characters or fewer"),
         ],
     )

@@ -82,10 +82,12 @@ def _first_reminder(kind: InvitationKind, now: datetime, expires_at: datetime, p
             return None
 
 
-def invite(account: Account, kind: InvitationKind, now: datetime, policy: Policy) -> Invitation:
-    """Issue a link and write the mail that carries it. No commit."""
+def invite(
+    account: Account, kind: InvitationKind, now: datetime, policy: Policy, leaves_at: datetime | None = None
+) -> Invitation:
+    """Issue a link and write the mail that carries it, which leaves at once or not before ``leaves_at``. No commit."""
     invitation = issue(account, kind, now, policy)
-    outbox.post(_LETTERS[kind](account, invitation, now))
+    outbox.post(_LETTERS[kind](account, invitation, now) | {"due_at": leaves_at or now})
     return invitation
 
 

@@ -30,14 +30,19 @@ def wake() -> None:
     queue.wake_after_commit(db.session, "deliver")
 
 
-def cancel(account_id: int, *, keep: Sequence[str] = (), only: Sequence[str] | None = None) -> None:
-    """Take back what has not left yet for an account: all kinds but ``keep``, or those in ``only``. No commit."""
+def cancel(account_id: int, *, keep: Sequence[str] = (), only: Sequence[str] | None = None) -> list[int]:
+    """Take back what has not left yet for an account: all kinds but ``keep``, or those in ``only``. No commit.
+
+    Gives the numbers of those mails.
+    """
     chosen = Mail.kind.not_in(keep) if only is None else Mail.kind.in_(only)
-    db.session.execute(
+    gone = db.session.scalars(
         update(Mail)
         .where(Mail.account_id == account_id, Mail.state == MailState.QUEUED, chosen)
         .values(state=MailState.CANCELLED)
+        .returning(Mail.id)
     )
+    return list(gone)
 
 
 def has_state(state: MailState) -> ColumnElement[bool]:

@@ -20,6 +20,8 @@ from webapp.models import (
     Invitation,
     LogInAttempt,
     Mail,
+    Note,
+    Question,
     RecoveryCode,
     Request,
     UsedSolution,
@@ -92,7 +94,9 @@ def _forget(ids: Sequence[int], now: datetime) -> None:
             department=None,
         )
     )
-    for table in (BrowserSession, Mail, Device, Authenticator, RecoveryCode, LogInAttempt):
+    theirs = select(Request.id).where(among(Request.account_id, ids))
+    execute(delete(Question).where(Question.request_id.in_(theirs)))
+    for table in (BrowserSession, Mail, Device, Authenticator, RecoveryCode, LogInAttempt, Note):
         execute(delete(table).where(among(table.account_id, ids)))
     # The hash stays, so that an old link can still say that it has ended (rule 3.7); the token cannot be made again.
     execute(update(Invitation).where(among(Invitation.account_id, ids)).values(nonce=""))

@@ -1,12 +1,12 @@
-"""The queue of requests, and the decision on each: once, by one admin or by the agency's own setting (section 2)."""
+"""The decision on each request: once, by one admin or by the agency's own setting (section 2, rule 8.2)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, tuple_, update
-from sqlalchemy.orm import joinedload
+from sqlalchemy import select, update
 
 from webapp import emails
 from webapp.domain.lifecycle import (
@@ -19,65 +19,23 @@ from webapp.domain.lifecycle import (
 from webapp.extensions import db
 from webapp.models import Account, Agency, Request
 from webapp.services import audit, holidays, outbox
-from webapp.services.errors import AlreadyDecided, NotFound, OwnRequest, ReasonMissing, TechPassFirst
+from webapp.services.errors import AlreadyDecided, NotFound, OwnRequest, ReasonMissing, ServiceError, TechPassFirst
 from webapp.services.expiry import is_overdue
 from webapp.services.invitations import invite
+from webapp.services.queue_list import find
+from webapp.services.undo import leaves_at
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from webapp.domain.policy import Policy
 
-PAGE = 50
-
-
-def waiting(after: tuple[datetime, int] | None = None) -> Sequence[Request]:
-    """Open requests with account and agency, oldest first: one more than a page, which tells that there is a next one.
-
-    ``after`` is the last request of the page before, as (requested at, id).
-    """
-    query = (
-        select(Request)
-        .where(Request.state == RequestState.OPEN)
-        .order_by(Request.requested_at, Request.id)
-        .limit(PAGE + 1)
-        .options(joinedload(Request.account, innerjoin=True).joinedload(Account.agency, innerjoin=True))
-    )
-    if after is not None:
-        query = query.where(tuple_(Request.requested_at, Request.id) > after)
-    return db.session.scalars(query).all()
-
-
-def find(request_id: int) -> Request:
-    """One request with its account and agency. Raises `NotFound`."""
-    found = db.session.scalar(
-        select(Request)
-        .where(Request.id == request_id)
-        .options(joinedload(Request.account, innerjoin=True).joinedload(Account.agency, innerjoin=True))
-    )
-    if found is None:
-        raise NotFound
-    return found
-
-
-def beside(request: Request) -> Sequence[Request]:
-    """The other requests of the same account: a decision on TechPass changes what can be done about its SEED."""
-    return db.session.scalars(
-        select(Request)
-        .where(Request.account_id == request.account_id, Request.id != request.id)
-        .options(joinedload(Request.account, innerjoin=True).joinedload(Account.agency, innerjoin=True))
-        .order_by(Request.id)
-    ).all()
-
-
-def decider(request: Request) -> Account | None:
-    """The admin who decided; None where the agency approves automatically."""
-    return db.session.get(Account, request.decided_by_id) if request.decided_by_id else None
-
 
 def approve(request_id: int, by: audit.By, now: datetime, policy: Policy) -> Request:
     """Approve one request and invite the applicant (rules 2.1, 3.1 and 4.2).
+
+    Where an admin decides, the mail waits for as long as it can be taken back (see `webapp.services.undo`).
 
     Raises `NotFound`, `AlreadyDecided`, `OwnRequest`, or `TechPassFirst` for SEED without an approved TechPass.
     """
@@ -85,7 +43,7 @@ def approve(request_id: int, by: audit.By, now: datetime, policy: Policy) -> Req
     account = request.account
     if request.kind is RequestKind.TECHPASS:
         account.move(AccountStatus.PENDING, now)
-        invite(account, InvitationKind.TECHPASS, now, policy)
+        invite(account, InvitationKind.TECHPASS, now, policy, leaves_at=leaves_at(by, now, policy))
         _promise_seed(account, now)
     else:
         waits = account.status is AccountStatus.PENDING and not is_overdue(account, now)
@@ -93,7 +51,7 @@ def approve(request_id: int, by: audit.By, now: datetime, policy: Policy) -> Req
             db.session.rollback()
             raise TechPassFirst
         account.move_seed(SeedStatus.INVITED, now)
-        invite(account, InvitationKind.SEED, now, policy)
+        invite(account, InvitationKind.SEED, now, policy, leaves_at=leaves_at(by, now, policy))
     audit.record(f"{request.kind}.approved", account.id, by, now, request=request.id)
     db.session.commit()
     return request
@@ -133,14 +91,56 @@ def reject(request_id: int, reason: str, by: audit.By, now: datetime, policy: Po
             .where(Request.account_id == account.id, Request.state == RequestState.OPEN)
             .values(state=RequestState.REJECTED, decided_at=now, decided_by_id=by.account_id, reason=reason)
         )
-        outbox.cancel(account.id)
-        outbox.post(emails.request_rejected(account, request.id, now))
+        took_back = outbox.cancel(account.id)
+        mail = emails.request_rejected(account, request.id, now, took_back)
     else:
         account.move_seed(SeedStatus.REJECTED, now)
-        outbox.post(emails.seed_rejected(account, request.id, now))
+        mail = emails.seed_rejected(account, request.id, now)
+    outbox.post(mail | {"due_at": leaves_at(by, now, policy)})
     audit.record(f"{request.kind}.rejected", account.id, by, now, request=request.id)
     db.session.commit()
     return request
+
+
+@dataclass
+class Outcome:
+    """What became of a selection: what was done, in order, and what was not, with the reason why."""
+
+    done: list[Request] = field(default_factory=list)
+    not_done: list[tuple[Request, ServiceError]] = field(default_factory=list)
+
+
+def approve_each(request_ids: Iterable[int], by: audit.By, now: datetime, policy: Policy) -> Outcome:
+    """`approve` for a selection, each in a transaction of its own. What is not there is passed over."""
+    return _each(request_ids, lambda number: approve(number, by, now, policy))
+
+
+def reject_each(request_ids: Iterable[int], reason: str, by: audit.By, now: datetime, policy: Policy) -> Outcome:
+    """`reject` for a selection. SEED that went with its TechPass just now counts as neither done nor left.
+
+    Raises `ReasonMissing`.
+    """
+    if not reason.strip():
+        raise ReasonMissing
+    outcome = _each(request_ids, lambda number: reject(number, reason, by, now, policy))
+    together = [
+        pair for pair in outcome.not_done if (pair[0].decided_by_id, pair[0].decided_at) == (by.account_id, now)
+    ]
+    outcome.not_done = [pair for pair in outcome.not_done if pair not in together]
+    return outcome
+
+
+def _each(request_ids: Iterable[int], decide: Callable[[int], Request]) -> Outcome:
+    outcome = Outcome()
+    # TechPass comes before the SEED of the same person: ascending ids.
+    for number in sorted(set(request_ids)):
+        try:
+            outcome.done.append(decide(number))
+        except NotFound:
+            continue
+        except ServiceError as error:
+            outcome.not_done.append((find(number), error))
+    return outcome
 
 
 def approve_automatically(now: datetime, policy: Policy, limit: int = 200) -> int:

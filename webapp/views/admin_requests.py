@@ -1,61 +1,49 @@
-"""The admins' queue: approve or reject, as a row swapped in place or, without scripts, as a page."""
+"""The admins' queue: decide, ask, note, take back; as a row swapped in place or, without scripts, as a page."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, abort, current_app, flash, render_template, request, url_for
 
 from webapp import clock
 from webapp.access import Audience, allow, by, signed_in
-from webapp.domain.lifecycle import RequestKind, RequestState
+from webapp.domain.lifecycle import RequestKind
 from webapp.extensions import csrf
-from webapp.forms.requests import RejectForm
+from webapp.forms.requests import AskForm, NoteForm, RejectForm
 from webapp.htmx import go_to, wants_fragment
 from webapp.models.base import MAX_ID
+from webapp.services import notes, questions, queue_list
 from webapp.services import requests as service
-from webapp.services.errors import AlreadyDecided, NotFound, OwnRequest, ReasonMissing, TechPassFirst
+from webapp.services import undo as undoing
+from webapp.services.errors import NotFound, ServiceError
+from webapp.views import queue_pages as pages
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from flask.typing import ResponseReturnValue
 
+    from webapp.forms.requests import QueueForm
     from webapp.models import Request
-
-KIND_NAMES = {RequestKind.TECHPASS: "TechPass", RequestKind.SEED: "SEED"}
+    from webapp.services.queue_list import Row
 
 blueprint = Blueprint("admin_requests", __name__, url_prefix="/admin")
 
 
-@blueprint.get("")
-@allow(Audience.ADMIN)
-def start() -> ResponseReturnValue:
-    return go_to(url_for("admin_requests.index"))
-
-
 @blueprint.get("/requests")
-@allow(Audience.ADMIN)
+@allow(Audience.STAFF)
 def index() -> str:
     """What waits, oldest first, a page at a time by key."""
-    found = service.waiting(_after())
-    shown, more = found[: service.PAGE], len(found) > service.PAGE
-    following = f"{shown[-1].requested_at.isoformat()}_{shown[-1].id}" if more else None
-    return render_template(
-        "admin_requests/page.html", requests=shown, following=following, paged="after" in request.args
-    )
+    return pages.show_list()
 
 
 @blueprint.get("/requests/<id:request_id>")
-@allow(Audience.ADMIN)
+@allow(Audience.STAFF)
 def row(request_id: int) -> ResponseReturnValue:
-    """One row as it stands, for taking back an unfinished rejection."""
-    try:
-        found = service.find(request_id)
-    except NotFound:
-        abort(404)
-    if not wants_fragment():
-        return go_to(url_for("admin_requests.index"))
-    return render_template("admin_requests/_row.html", request_=found)
+    """One row as it stands, for taking back an unfinished rejection or question."""
+    found = _find(request_id)
+    return pages.show_row(found, focus=True) if wants_fragment() else pages.back()
 
 
 @blueprint.post("/requests/<id:request_id>/approve")
@@ -65,7 +53,7 @@ def approve(request_id: int) -> ResponseReturnValue:
         decided = service.approve(request_id, by(), clock.now(), current_app.config["POLICY"])
     except NotFound:
         abort(404)
-    except (AlreadyDecided, OwnRequest, TechPassFirst) as error:
+    except ServiceError as error:
         return _not_done(request_id, error)
     return _done(decided)
 
@@ -73,74 +61,195 @@ def approve(request_id: int) -> ResponseReturnValue:
 @blueprint.get("/requests/<id:request_id>/reject")
 @allow(Audience.ADMIN)
 def ask_reason(request_id: int) -> ResponseReturnValue:
-    """Where the reason is typed; the way to reject without scripts, and the row's own form with them."""
-    try:
-        found = service.find(request_id)
-    except NotFound:
-        abort(404)
-    return _reject_form(found, RejectForm(formdata=None))
+    """Where the reason is given; the way to reject without scripts, and the row's own form with them."""
+    found = _find(request_id)
+    return _form("reject", found, RejectForm(formdata=None).offer(found.request.kind))
 
 
 @blueprint.post("/requests/<id:request_id>/reject")
 @allow(Audience.ADMIN)
 @csrf.exempt  # The form checks its own token, and keeps what was typed.
 def reject(request_id: int) -> ResponseReturnValue:
-    form = RejectForm()
+    found = _find(request_id)
+    form = RejectForm().offer(found.request.kind)
+    if not form.validate():
+        return _form("reject", found, form), 422
     try:
-        found = service.find(request_id)
-        if not form.validate():
-            return _reject_form(found, form), 422
-        decided = service.reject(request_id, form.reason.data or "", by(), clock.now(), current_app.config["POLICY"])
-    except NotFound:
-        abort(404)
-    except (AlreadyDecided, OwnRequest, ReasonMissing) as error:
+        decided = service.reject(request_id, form.words, by(), clock.now(), current_app.config["POLICY"])
+    except ServiceError as error:
         return _not_done(request_id, error)
     return _done(decided)
 
 
-def _reject_form(found: Request, form: RejectForm) -> str:
-    template = "admin_requests/_reject.html" if wants_fragment() else "admin_requests/reject.html"
-    return render_template(template, request_=found, form=form)
+@blueprint.get("/requests/<id:request_id>/ask")
+@allow(Audience.ADMIN)
+def ask_question(request_id: int) -> ResponseReturnValue:
+    """Where the question is typed."""
+    return _form("ask", _find(request_id), AskForm(formdata=None))
+
+
+@blueprint.post("/requests/<id:request_id>/ask")
+@allow(Audience.ADMIN)
+@csrf.exempt
+def ask(request_id: int) -> ResponseReturnValue:
+    """Ask the applicant for more information."""
+    found = _find(request_id)
+    form = AskForm()
+    if not form.validate():
+        return _form("ask", found, form), 422
+    try:
+        questions.ask(request_id, form.question.data or "", by(), clock.now())
+    except ServiceError as error:
+        return _not_done(request_id, error)
+    return pages.answer(request_id, f"Question sent to {found.request.account.email}.", "success", focus=True)
+
+
+@blueprint.post("/requests/<id:request_id>/note")
+@allow(Audience.ADMIN)
+@csrf.exempt
+def note(request_id: int) -> ResponseReturnValue:
+    """Note something about the applicant, for other admins."""
+    found = _find(request_id)
+    form = NoteForm()
+    if not form.validate():
+        return _form("note", found, form), 422
+    try:
+        notes.add(found.request.account_id, form.note.data or "", by(), clock.now())
+    except ServiceError as error:
+        return _not_done(request_id, error)
+    message = f"Note about {found.request.account.email} kept."
+    return pages.answer(request_id, message, "success", focus=True, notes_open=True)
+
+
+@blueprint.post("/requests/approve")
+@allow(Audience.ADMIN)
+def approve_selected() -> ResponseReturnValue:
+    chosen = _chosen(request.form.getlist("request"))
+    if not chosen:
+        return _nothing_chosen()
+    outcome = service.approve_each(chosen, by(), clock.now(), current_app.config["POLICY"])
+    return _tell(outcome, "approved")
+
+
+@blueprint.get("/requests/reject")
+@allow(Audience.ADMIN)
+def ask_reason_for_selected() -> ResponseReturnValue:
+    """The selection once more, and where the reason is given."""
+    return _ask_reason_for(_chosen(request.args.getlist("request")))
+
+
+@blueprint.post("/requests/reject")
+@allow(Audience.ADMIN)
+@csrf.exempt
+def reject_selected() -> ResponseReturnValue:
+    chosen = _chosen(request.form.getlist("request"))
+    if not chosen:
+        return _nothing_chosen()
+    if "reason" not in request.form:
+        # The selection alone: its page asks for the reason.
+        if wants_fragment():
+            return _ask_reason_for(chosen)
+        return go_to(url_for("admin_requests.ask_reason_for_selected", request=chosen, **pages.kept()))
+    form = RejectForm().offer(*RequestKind)
+    if not form.validate():
+        return _selection_form(queue_list.chosen(chosen), form), 422
+    outcome = service.reject_each(chosen, form.words, by(), clock.now(), current_app.config["POLICY"])
+    return _tell(outcome, "rejected")
+
+
+@blueprint.post("/requests/undo")
+@allow(Audience.ADMIN)
+def undo() -> ResponseReturnValue:
+    """Take decisions back, one or those of a selection."""
+    given = _chosen(request.form.getlist("request"))
+    now, policy = clock.now(), current_app.config["POLICY"]
+    done, problems = [], []
+    for number in undoing.newest_first(given) or given:
+        try:
+            done.append(undoing.undo(number, by(), now, policy))
+        except NotFound:
+            continue
+        except ServiceError as error:
+            found = queue_list.find(number)
+            problems.append((found, f"Nothing was taken back: {pages.why_not(found, error)}"))
+    pages.forget_undo()
+    if len(given) == 1 and not request.form.get("list"):
+        if done:
+            return pages.answer(given[0], f"Taken back: {pages.name(done[0])} waits again.", "success", focus=True)
+        if problems:
+            return pages.answer(given[0], problems[0][1], "info", focus=True)
+        abort(404)
+    return pages.tell_selection(
+        f"{_count(len(done))} taken back, and nothing was mailed.",
+        [f"{pages.name(found)}: {problem}" for found, problem in problems],
+    )
+
+
+@blueprint.post("/requests/keys")
+@allow(Audience.ADMIN)
+def keys() -> ResponseReturnValue:
+    """Turn the keys of one letter off or on, for the admin who asks."""
+    off = request.form.get("keys") == "off"
+    queue_list.switch_keys(signed_in.account_id, off)
+    flash("Keyboard shortcuts are off." if off else "Keyboard shortcuts are on.", "success")
+    return pages.back()
+
+
+def _find(request_id: int) -> Row:
+    try:
+        return queue_list.row(request_id)
+    except NotFound:
+        abort(404)
+
+
+def _form(kind: str, found: Row, form: QueueForm) -> str:
+    """The form of a row: in it, or on a page of its own."""
+    form.of_row(found.request.id)
+    if wants_fragment():
+        return pages.show_row(found, form=form, form_kind=kind)
+    return render_template(f"admin_requests/{kind}.html", row=found, form=form, kept=pages.kept())
+
+
+def _ask_reason_for(chosen: Sequence[int]) -> ResponseReturnValue:
+    found = queue_list.chosen(chosen)
+    if not found:
+        return _nothing_chosen()
+    return _selection_form(found, RejectForm(formdata=None).offer(*(each.kind for each in found)))
+
+
+def _selection_form(found: Sequence[Request], form: RejectForm) -> str:
+    form.of_row("selection")
+    template = "admin_requests/_reject_selection.html" if wants_fragment() else "admin_requests/reject_selection.html"
+    return render_template(template, requests=found, form=form, kept=pages.kept())
+
+
+def _chosen(numbers: Sequence[str]) -> list[int]:
+    """The requests that a selection names; what is no number is passed over, and so is what is too much."""
+    found = [int(text) for text in numbers if text.isascii() and text.isdigit() and len(text) < 20]
+    return [number for number in dict.fromkeys(found) if 0 < number <= MAX_ID][: queue_list.LONGEST_SELECTION]
+
+
+def _nothing_chosen() -> ResponseReturnValue:
+    return pages.tell_selection("Nothing was done: select at least one request that waits.", ())
 
 
 def _done(decided: Request) -> ResponseReturnValue:
-    message = f"{KIND_NAMES[decided.kind]} for {decided.account.email}: {decided.state}."
-    return _answer(decided, message, "success")
+    if not wants_fragment():
+        pages.remember_undo([decided])
+    return pages.answer(decided.id, f"{pages.name(decided)}: {decided.state}.", "success", decided=True)
 
 
-def _not_done(request_id: int, error: Exception) -> ResponseReturnValue:
-    found = service.find(request_id)
-    decider = service.decider(found)
-    match error:
-        case AlreadyDecided():
-            who = f"{decider.email} has" if decider else "the agency's automatic approval has"
-            if found.state is RequestState.WITHDRAWN:
-                who = f"{found.account.email} has"
-            if decider and decider.id == signed_in.account_id:
-                who = "you have"
-            message = f"Nothing was done: {who} {found.state} this request already."
-        case OwnRequest():
-            message = "Nothing was done: another admin must decide on your own request."
-        case TechPassFirst():
-            message = "Nothing was done: SEED needs a TechPass that is approved and not disabled."
-        case _:
-            message = "Nothing was done: enter a reason, the applicant is told it by email."
-    return _answer(found, message, "info")
+def _not_done(request_id: int, error: ServiceError) -> ResponseReturnValue:
+    why = pages.why_not(queue_list.find(request_id), error)
+    return pages.answer(request_id, f"Nothing was done: {why}", "info", focus=True)
 
 
-def _answer(found: Request, message: str, kind: str) -> ResponseReturnValue:
-    if wants_fragment():
-        others = service.beside(found) if found.kind is RequestKind.TECHPASS else ()
-        return render_template("admin_requests/_decided.html", request_=found, message=message, others=others)
-    flash(message, kind)
-    return go_to(url_for("admin_requests.index"))
+def _tell(outcome: service.Outcome, what: str) -> ResponseReturnValue:
+    pages.remember_undo(outcome.done)
+    problems = [f"{pages.name(found)}: {pages.why_not(found, error)}" for found, error in outcome.not_done]
+    left = f", {len(problems)} not" if problems else ""
+    return pages.tell_selection(f"{_count(len(outcome.done))} {what}{left}.", problems)
 
 
-def _after() -> tuple[datetime, int] | None:
-    at, _, number = request.args.get("after", "").rpartition("_")
-    try:
-        instant, last = datetime.fromisoformat(at), int(number)
-        known = instant.tzinfo is not None and 0 < last <= MAX_ID
-        return (instant.astimezone(UTC), last) if known else None
-    except (ValueError, OverflowError):  # Not a date; one that UTC has no year for.
-        return None
+def _count(number: int) -> str:
+    return f"{number} request" if number == 1 else f"{number} requests"

@@ -9,10 +9,12 @@ from flask import Blueprint, abort, current_app, flash, render_template, url_for
 from webapp import clock
 from webapp.access import Audience, allow, by
 from webapp.domain.lifecycle import InvitationKind
+from webapp.extensions import csrf, limiter
+from webapp.forms.receipts import AnswerForm
 from webapp.htmx import go_to
-from webapp.services import calendar
+from webapp.services import calendar, questions
 from webapp.services import receipts as service
-from webapp.services.errors import LinkEnded, NotFound, TooSoon
+from webapp.services.errors import LinkEnded, NotFound, QuestionClosed, TextMissing, TooSoon
 from webapp.services.invitations import resend as resend_invitation
 from webapp.views import downloads
 
@@ -25,10 +27,39 @@ blueprint = Blueprint("receipts", __name__)
 @blueprint.get("/requests/<token>")
 @allow(Audience.PUBLIC)
 def receipt(token: str) -> ResponseReturnValue:
+    return _page(token, AnswerForm(formdata=None))
+
+
+def _page(token: str, form: AnswerForm) -> str:
+    """The page; ``form`` stands at the question that it names, an empty one at every other."""
     try:
-        return render_template("receipts/page.html", receipt=service.receipt(token, clock.now()), token=token)
+        found = service.receipt(token, clock.now())
     except NotFound:
         abort(404)
+    return render_template("receipts/page.html", receipt=found, token=token, form=form)
+
+
+@blueprint.post("/requests/<token>/answer")
+@allow(Audience.PUBLIC)
+@limiter.limit("60 per hour")
+@csrf.exempt  # The form checks its own token, and keeps what was typed.
+def answer(token: str) -> ResponseReturnValue:
+    """What an admin wanted to know (rule 8.2)."""
+    form = AnswerForm()
+    if not form.validate():
+        return _page(token, form), 422
+    try:
+        questions.answer(token, form.question.data or 0, form.answer.data or "", by(), clock.now())
+    except NotFound:
+        abort(404)
+    except TextMissing:
+        form.answer.errors = ["Enter your answer"]
+        return _page(token, form), 422
+    except QuestionClosed:
+        flash("Your answer was not taken: the question was answered before, or your request is decided by now.", "info")
+    else:
+        flash("We have your answer. The admins act next.", "success")
+    return go_to(url_for("receipts.receipt", token=token))
 
 
 @blueprint.get("/requests/<token>/deadline.ics")
