@@ -56,8 +56,9 @@ ALL = ["account.terminated", "techpass.rejected", "sign_up.requested"]
 def test_everything_newest_first_with_who_and_whom(client, story):
     page = client.get("/admin/audit")
     assert actions(page) == ALL
+    shown = page.text.replace("<wbr>", "")
     for words in ("grace_lim@tech.gov.sg", "peter@tech.gov.sg", "The portal", "A visitor", "192.0.2.7", "3 events"):
-        assert words in page.text
+        assert words in shown
     assert "23 Nov 2026, 10:00" in page.text
     assert "<dt>Reason</dt><dd>=Not yet</dd>" in page.text
     assert "<dt>Status</dt>" in page.text
