@@ -17,30 +17,37 @@ from webapp.domain.onboarding import Step
 from webapp.extensions import db
 from webapp.models import (
     Account,
+    Agency,
     AgreementAcceptance,
     AuditEvent,
     Authenticator,
     BrowserSession,
     Device,
+    Holiday,
     Invitation,
     LogInAttempt,
     Mail,
+    Note,
     RecoveryCode,
     Request,
     UnknownAgency,
     UsedSolution,
 )
+from webapp.services.account_actions import Action
 
 TABLES = (
     Account,
+    Agency,
     AgreementAcceptance,
     AuditEvent,
     Authenticator,
     BrowserSession,
     Device,
+    Holiday,
     Invitation,
     LogInAttempt,
     Mail,
+    Note,
     RecoveryCode,
     Request,
     UnknownAgency,
@@ -60,6 +67,16 @@ FIELDS = (
     "serial_number",
     "intune_device_id",
     "next",
+    "domain",
+    "mode",
+    "text",
+    "file",
+    "day",
+    "lines",
+    "kind",
+    "until",
+    "role",
+    "note",
     "scope",
     "csrf_token",
     "other",
@@ -167,6 +184,27 @@ ADDRESSES = [
     f"/not-me/{2**63 - 1}/" + "x" * 43,
     "/not-me/0/" + "x" * 5000,
     *(f"/profile/activity?before={before}" for before in ("", "0", "-1", "%00", "\u0661", 2**63, 10**20, "9" * 5000)),
+    *(
+        f"/admin/audit?{field}={value}"
+        for field in ("action", "by", "whom", "from", "to", "where", "before")
+        for value in ("%00", "%ff", "x" * 5000, 10**20, "\u0661", "9999-12-31", "2026-11-24T02:00:00%2B00:00_1")
+    ),
+    f"/admin/accounts/{10**20}",
+    f"/admin/accounts/{2**63 - 1}/hold",
+    "/admin/accounts/1/%00",
+    "/admin/accounts/1/" + "x" * 5000,
+    *(
+        f"/admin/accounts?{field}={value}"
+        for field in ("q", "agency", "status", "role", "before")
+        for value in ("%00", "%ff", "x" * 5000, "a " * 500, "%25_%5c", 10**20, 2**63 - 1, "\u0661", "-1")
+    ),
+    f"/admin/accounts/1?before={2**63 - 1}",
+    f"/admin/agencies/{10**20}",
+    "/admin/agencies/%00/delete",
+    *(f"/admin/agencies?{field}={value}" for field in ("q", "mode", "after") for value in ("%00", "%ff", "x" * 5000)),
+    "/admin/agencies/new?domain=" + "x" * 5000,
+    *(f"/admin/holidays?year={year}" for year in ("%00", "-1", "0000", "9999", "\u0661" * 4, 10**20, "x" * 5000)),
+    *(f"/admin/holidays/remove?day={day}" for day in ("", "%00", "x", "0001-01-01", "9999-12-31", "2026-02-30")),
     "/static/%00",
     "/static/../webapp/settings.py",
     "/static/" + "x" * 5000,
@@ -229,9 +267,11 @@ def forms(app, make) -> list[tuple[FlaskClient, str]]:
         if "POST" in (rule.methods or ()) and audience is not None:
             address = rule.rule.replace("<id:request_id>", str(waiting.id)).replace("<id:session_id>", "1")
             address = address.replace("<id:mail_id>", "1").replace("<id:device_id>", str(device.id))
+            address = address.replace("<id:agency_id>", "1").replace("<id:account_id>", str(officer.id))
             address = address.replace("<intune_device_id>", device.intune_device_id)
             address = address.replace("<token>", tokens.get(rule.endpoint.partition(".")[0], "x" * 43))
-            found.append((browsers[audience], address))
+            actions = list(Action) if "<action>" in address else [""]
+            found += [(browsers[audience], address.replace("<action>", action)) for action in actions]
     assert len(found) > 15
     return found
 

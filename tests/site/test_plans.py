@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -34,11 +34,13 @@ from webapp.services import (
     audit_chain,
     audit_log,
     authenticators,
+    brake,
     delivery,
     devices,
     digest,
     expiry,
     failed_mails,
+    forecast,
     health,
     inactivity,
     invitations,
@@ -48,6 +50,7 @@ from webapp.services import (
     purge,
     queue_list,
     receipts,
+    rehearsal,
     reminders,
     sessions,
     sets,
@@ -59,6 +62,7 @@ from webapp.services.people import Wanted, timeline
 from webapp.services.people import find as find_people
 from webapp.services.people import person as show_person
 from webapp.services.queue_list import Filters, Seed, Talk
+from webapp.services.rehearsal import What
 
 DAY = timedelta(days=1)
 pytestmark = pytest.mark.parametrize("app", ["postgresql"], indirect=True)
@@ -310,6 +314,56 @@ def test_the_sweep(plans, people, now, policy):
     )
 
 
+def test_the_forecast(plans, people, now, policy):
+    indexes = {
+        forecast.Kind.REMIND: "ix_invitation_reminder",
+        forecast.Kind.EXPIRE: "ix_invitation_expiry",
+        forecast.Kind.EXPIRE_SEED: "ix_invitation_expiry",
+        forecast.Kind.REMOVE_DEVICE: "ix_device_removal",
+        forecast.Kind.CHECK_INACTIVITY: "ix_account_inactivity",
+        forecast.Kind.DELETE: "ix_account_purge",
+    }
+    for kind, index in indexes.items():
+        for after in (None, (now, 5)):
+            day = date(2026, 12, 20)
+            plan = plans(lambda kind=kind, after=after, day=day: forecast.on_day(day, kind, now, policy, after))
+            holds(plan, index)
+    counted = set(indexes.values()) - {"ix_account_purge"}  # Ended accounts are few: their status finds them as well.
+    holds(plans(lambda: forecast.count_ahead(now - 20 * DAY, policy)), *counted, "pk_daily_count")
+    holds(plans(lambda: forecast.ahead(now)), "pk_daily_count")
+    for before in (None, 10**9):
+        holds(plans(lambda before=before: forecast.on_hold(before)), "ix_account_on_hold")
+    holds(plans(forecast.count_on_hold), "ix_account_on_hold")
+
+
+def test_the_rehearsal(plans, people, now, policy):
+    indexes = {
+        What.TERMINATED: "ix_account_expired",
+        What.EXPIRED: "ix_invitation_expiry",
+        What.SEED_EXPIRED: "ix_invitation_expiry",
+        What.DEVICES_REMOVED: "ix_device_removal",
+        What.REMINDED: "ix_invitation_reminder",
+        What.DISABLED: "ix_account_inactivity",
+        What.DELETED: "ix_account_purge",
+    }
+    for what, index in indexes.items():
+        for after in (None, (now, 5)):
+            holds(plans(lambda what=what, after=after: rehearsal.page(now, policy, what, after)), index)
+        holds(plans(lambda what=what: list(rehearsal.rehearse(now, policy, what, number=5))))
+    holds(plans(lambda: rehearsal.counts(now, policy)), *set(indexes.values()))
+
+
+def test_the_brake(plans, people, now, policy):
+    held = replace(policy, sweep_limit=1, sweep_floor=1)
+    for query, index in (
+        (expiry.overdue_accounts(now + 31 * DAY), "ix_invitation_expiry"),
+        (inactivity.ending(now + 91 * DAY, policy), "ix_account_inactivity"),
+        (purge.due(now + 9 * DAY), "ix_account_purge"),
+    ):
+        plan = plans(lambda query=query: brake.check("expiry", query, now, held, was_held=True))
+        holds(plan, index, "pk_daily_count", "pk_held_sweep")
+
+
 def test_forgetting_a_person(plans, people, now):
     holds(
         plans(lambda: purge._forget([people["active"]], now)),
@@ -480,6 +534,8 @@ def people_of_names(people):
             "under_investigation = true WHERE id % 900 = 4",
         ):
             connection.execute(text(f"UPDATE account SET {change}"))
+        # What autovacuum does: until then new entries wait in a list of their own, which is read whole.
+        connection.execute(text("SELECT gin_clean_pending_list('ix_account_search')"))
         connection.execute(text("ANALYZE account"))
 
 

@@ -19,7 +19,7 @@ from webapp.domain.onboarding import Step
 from webapp.domain.tokens import not_me_token
 from webapp.extensions import db
 from webapp.models import Account, Agency, Mail, Note, Question, Request, UnknownAgency
-from webapp.services import agencies, audit, outbox, statistics
+from webapp.services import agencies, audit, forecast, outbox, statistics, sweep
 from webapp.services.keys import secret_key
 
 
@@ -259,3 +259,22 @@ def test_the_page_of_a_person_takes_nine_however_much_happened(client, make, sta
     assert len(sent) == 9, sent
     assert len(statements(lambda: client.htmx("GET", f"{address}?before=50"))) == 3
     assert len(statements(lambda: client.get(f"{address}/disable"))) == 3
+
+
+@pytest.mark.parametrize("rows", [1, 12])
+def test_the_forecast_takes_a_few_however_many_are_in_it(client, make, statements, now, policy, rows):
+    for _ in range(rows):
+        make.account(inactivity_due_at=now + timedelta(days=1), under_investigation=rows == 1)
+        make.account(inactivity_due_at=now + timedelta(days=1))
+    forecast.count_ahead(now, policy)
+    make.sign_in(client, make.admin())
+    assert len(statements(lambda: client.get("/admin/forecast"))) == 4
+    assert len(statements(lambda: client.get("/admin/forecast?kind=check_inactivity&day=2026-11-25"))) == 2
+    assert len(statements(lambda: client.get("/admin/forecast?kind=on_hold"))) == 2
+    sent = statements(lambda: client.get("/admin/forecast/rehearsal?at=2026-11-25&what=reminded"))
+    assert len(sent) == 14, sent
+
+
+def test_a_sweep_with_nothing_due_takes_few(statements, now, policy):
+    sent = statements(lambda: sweep.sweep(now, policy))
+    assert len(sent) == 15, sent

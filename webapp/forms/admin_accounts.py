@@ -16,12 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class ActionForm(PortalForm):
-    """Why it is done; the kinds below ask for what more there is to choose."""
+class DayField(DateField):
+    """A day; what is none says how one looks."""
 
-    stale = "This page was open for too long, so nothing was done. Check your answers and submit again."
+    def process_formdata(self, valuelist: list[str]) -> None:
+        try:
+            super().process_formdata(valuelist)
+        except ValueError:
+            raise ValueError("Enter the day like 2027-01-31: year, month and day") from None
 
-    reason = StringField(
+
+def _reason() -> StringField:
+    return StringField(
         "Reason",
         filters=[squeeze],
         validators=[
@@ -31,17 +37,28 @@ class ActionForm(PortalForm):
     )
 
 
+class ActionForm(PortalForm):
+    """Why it is done; the kinds below ask before for what more there is to choose."""
+
+    stale = "This page was open for too long, so nothing was done. Check your answers and submit again."
+
+    reason = _reason()
+
+
 class ResendForm(ActionForm):
     kind = RadioField("Which one", validators=[InputRequired("Choose which one")])
+    reason = _reason()
 
 
 class ExtendForm(ActionForm):
     kind = RadioField("Which one", validators=[InputRequired("Choose which one")])
-    until = DateField("Works until the end of", validators=[InputRequired("Enter the last day")])
+    until = DayField("Works until the end of", validators=[InputRequired("Enter the last day")])
+    reason = _reason()
 
 
 class RoleForm(ActionForm):
     role = RadioField("New role", validators=[InputRequired("Choose the new role")])
+    reason = _reason()
 
 
 def offer(field: RadioField, choices: Sequence[tuple[str, str]]) -> None:

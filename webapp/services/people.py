@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import String, and_, func, literal_column, or_, select
@@ -11,6 +12,7 @@ from sqlalchemy.orm import aliased, joinedload
 from webapp.domain.deadlines import inactivity
 from webapp.domain.lifecycle import AccountStatus, DeviceStatus, InvitationState, Role
 from webapp.extensions import db
+from webapp.formatting import sg_short
 from webapp.models import Account, AuditEvent, BrowserSession, Device, Invitation, Mail, Request, SessionKind
 from webapp.services import activity, notes
 from webapp.services.errors import NotFound
@@ -18,7 +20,6 @@ from webapp.services.held import has_role
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from sqlalchemy import ColumnElement, ColumnExpressionArgument, Select
 
@@ -234,6 +235,16 @@ def _happened(event: AuditEvent, email: str | None) -> Happened:
 
 
 def _values(given: object) -> dict[str, str]:
-    if not isinstance(given, dict):
-        return {}
-    return {str(name): "" if value is None else str(value) for name, value in given.items()}
+    return {str(name): _said(value) for name, value in given.items()} if isinstance(given, dict) else {}
+
+
+def _said(value: object) -> str:
+    """A value on record in words: an instant as people read it, yes and no, and "" for nothing."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = "" if value is None else str(value)
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        return text.replace("_", " ")
+    return sg_short(instant) if instant.tzinfo is not None else text

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("admin_accounts", __name__, url_prefix="/admin/accounts")
 
+ON_HOLD = "on_hold"
+"""Chosen in place of a status, whatever that is."""
 STATUS_NAMES = {status: status.capitalize() for status in AccountStatus} | {AccountStatus.DELETED: "Data deleted"}
 ROLE_NAMES = {Role.OFFICER: "Public officer", Role.AUDITOR: "Auditor", Role.ADMIN: "Admin"}
 LINK_NAMES = {
@@ -82,7 +84,7 @@ def index() -> str:
         agency_id=paging.key("agency"),
         status=_chosen("status", AccountStatus),
         role=_chosen("role", Role),
-        on_hold=request.args.get("hold") == "yes",
+        on_hold=request.args.get("status") == ON_HOLD,
     )
     before = paging.key()
     shown, more = people.find(wanted, before)
@@ -93,7 +95,11 @@ def index() -> str:
     }
     if wants_fragment():
         return render_template("admin_accounts/_list.html", **listed)
-    choices = {"agencies": agencies(), "statuses": STATUS_NAMES.items(), "roles": ROLE_NAMES.items()}
+    choices = {
+        "agencies": agencies(),
+        "statuses": [*STATUS_NAMES.items(), (ON_HOLD, "On hold")],
+        "roles": ROLE_NAMES.items(),
+    }
     return render_template("admin_accounts/page.html", wanted=wanted, **choices, **listed)
 
 

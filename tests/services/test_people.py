@@ -1,0 +1,100 @@
+"""Finding people by words and filters, newest first and by key (rules 8.3 and 8.10)."""
+
+from __future__ import annotations
+
+import pytest
+
+from webapp.domain.lifecycle import AccountStatus, Role
+from webapp.extensions import db
+from webapp.models import Agency
+from webapp.services import activity, people
+from webapp.services.errors import NotFound
+from webapp.services.people import Wanted
+
+
+def found(words="", before=None, **filters):
+    accounts, _ = people.find(Wanted(words, **filters), before)
+    return [account.email.partition("@")[0] for account in accounts]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("", ["tan_wl", "muthu", "wei_ling"]),
+        ("LING", ["tan_wl", "wei_ling"]),  # In an address and in a first name.
+        ("ling tan", ["tan_wl", "wei_ling"]),  # All words, each anywhere.
+        ("tan_", ["tan_wl"]),  # An underscore is one, and no joker.
+        ("%", []),
+        ("\\", []),
+        ("mut%", []),
+        ("krishnan muthu", ["muthu"]),
+        ("krishnan ling", []),
+        ("tech.gov", ["muthu"]),
+        ("ta", ["tan_wl", "wei_ling"]),  # Where an address or a name begins …
+        ("in", []),  # … and not within.
+        ("mu kr", ["muthu"]),
+        ("m", ["muthu"]),
+        ("wei_ling@moh.gov.sg", ["wei_ling"]),
+        ("wei_ling@moh", ["wei_ling"]),
+        ("krishnan sundaram muthu mut thu shn nobody", ["muthu"]),  # So many words are enough.
+    ],
+)
+def test_words_are_looked_for_in_address_and_names(make, words, expected):
+    make.account(email="wei_ling@moh.gov.sg", last_name="Tan")
+    make.account(email="muthu@tech.gov.sg", first_name="Muthu", last_name="Krishnan Sundaram")
+    make.account(email="Tan_WL@moh.gov.sg", first_name="Wei Ling", last_name="Tan")
+    assert [name.lower() for name in found(words)] == expected
+
+
+def test_whose_whole_address_was_typed_comes_first_and_never_twice(make, monkeypatch):
+    monkeypatch.setattr(people, "PAGE", 2)
+    make.account(AccountStatus.TERMINATED, "tan@moh.gov.sg")
+    make.account(email="tan@moh.gov.sg")
+    for name in ("a", "b", "c"):
+        make.account(email=f"{name}.tan@moh.gov.sg")
+    accounts, more = people.find(Wanted(" TAN@moh.gov.sg "))
+    assert [(a.email, a.status) for a in accounts[:2]] == [
+        ("tan@moh.gov.sg", "active"),
+        ("tan@moh.gov.sg", "terminated"),
+    ]
+    assert [a.email for a in accounts[2:]] == ["c.tan@moh.gov.sg", "b.tan@moh.gov.sg"]
+    assert more
+    accounts, more = people.find(Wanted("tan@moh.gov.sg"), accounts[-1].id)
+    assert [a.email for a in accounts] == ["a.tan@moh.gov.sg"]
+    assert not more
+
+
+def test_filters_narrow_and_the_deleted_are_found_by_their_status_alone(make):
+    make.account(email="gone@tech.gov.sg", status=AccountStatus.DELETED)
+    make.account(email="held@tech.gov.sg", under_investigation=True)
+    make.account(AccountStatus.DISABLED, "off@moh.gov.sg")
+    make.auditor("auditor@tech.gov.sg")
+    make.admin("admin@moh.gov.sg")
+    assert found() == ["admin", "auditor", "off", "held"]
+    assert found(status=AccountStatus.DELETED) == ["gone"]
+    assert found(status=AccountStatus.DISABLED) == ["off"]
+    assert found(role=Role.ADMIN) == ["admin"]
+    assert found(role=Role.AUDITOR) == ["auditor"]
+    assert found(role=Role.OFFICER) == ["off", "held"]
+    assert found(on_hold=True) == ["held"]
+    moh = db.session.query(Agency.id).filter_by(domain="moh.gov.sg").scalar()
+    assert found(agency_id=moh) == ["admin", "off"]
+    assert found("off@moh.gov.sg", agency_id=moh, status=AccountStatus.ACTIVE) == []
+    assert found("admin", agency_id=moh) == ["admin"]
+    assert found(agency_id=10**9) == []
+
+
+def test_nobody_of_that_number_is_no_person(app, now, policy):
+    with pytest.raises(NotFound):
+        people.person(1, now, policy)
+
+
+def test_no_line_of_the_record_says_you_to_an_admin():
+    details = (
+        {},
+        {"mail": "profile_changed", "method": "recovery code", "before": {"role": "a"}, "after": {"role": "b"}},
+    )
+    for action in activity.WORDS:
+        for detail in details:
+            said = activity.plainly(action, detail).lower().split()
+            assert not {"you", "your", "yours", "yourself"} & set(said), action
