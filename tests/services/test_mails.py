@@ -28,7 +28,7 @@ from webapp.domain.policy import Policy
 from webapp.domain.tokens import LOG_IN_CODE, derive_code, new_nonce
 from webapp.emails import render as rendering
 from webapp.emails.purpose import has_ended
-from webapp.emails.render import NotOneLine, load, render
+from webapp.emails.render import CannotBeShown, NotOneLine, load, preview, render
 from webapp.extensions import db
 from webapp.links import invitation_link, receipt_link
 from webapp.models import Account, Invitation, LogInAttempt, Mail, Question, Request
@@ -839,3 +839,45 @@ def test_news_of_a_device_reach_only_who_can_use_it(world, kind, status):
     db.session.commit()
     (letter,) = load(db.session.scalars(select(Mail)).all())
     assert has_ended(letter, world.now) is (status is AccountStatus.DISABLED)
+
+
+def hidden(words, secrets):
+    """As a preview is to read: each link or code by its stand-in."""
+    for secret in secrets:
+        words = re.sub(rf"http://localhost/\S*{re.escape(secret)}", "http://localhost/(link)", words)
+        words = words.replace(secret, "••••••")
+    return words
+
+
+def test_a_preview_reads_as_the_mail_does_but_for_its_links_and_codes(world, app, monkeypatch):
+    for case in CASES:
+        row, _ = case(world)
+        mail = rendered(row, world.now)
+        kept = db.session.scalars(select(Mail).where(Mail.key == row["key"])).one()
+        with monkeypatch.context() as without:
+            without.setitem(app.config, "SECRET_KEYS", None)  # With what they derive from, they would be there at once.
+            shown = [preview(each, world.now) for each in (kept, Mail(**row))]
+        for each in shown:
+            assert each.subject == hidden(mail.subject, mail.secrets), case
+            assert each.text == hidden(mail.text, mail.secrets), case
+            assert each.secrets == ()
+            assert one_line(each.html).count("(link)") >= each.text.count("(link)"), case
+            assert not re.search(r"\bhref\b|/not-me/|/invitations/|/seed/|/requests/|/set-up-authenticator/", each.html)
+            letter = load([kept])[0]
+            link, attempt, account = letter.invitation, letter.attempt, letter.account
+            assert ("••••••" in each.html) is ("••••••" in each.text)
+            secrets = [*(each for each in mail.secrets if len(each) > 6), account.receipt_nonce, account.receipt_hash]
+            secrets += [link.nonce, link.token_hash] if link else []
+            secrets += [attempt.nonce] if attempt else []
+            assert not [secret for secret in secrets if secret in repr(each)], case
+        assert set(db.session.scalars(select(Mail.key))) >= {row["key"]}
+        assert not db.session.dirty
+        assert not db.session.new
+
+
+def test_what_a_mail_speaks_of_may_be_gone_and_then_it_cannot_be_shown(world):
+    account, link, _ = world.invited()
+    row = emails.techpass_onboarding(account, link, world.now) | {"context": {"invitation_id": link.id + 1}}
+    for gone in (row, row | {"kind": "no_such_kind"}, row | {"account_id": account.id + 1}):
+        with pytest.raises(CannotBeShown):
+            preview(Mail(**gone), world.now)

@@ -1,17 +1,19 @@
 """From rows of the outbox to the words of the mails: subject, plain text and HTML (rule 9.1).
 
-Links and codes are derived here, when a mail is about to leave, and nowhere kept (decision 0003).
+Links and codes are derived here, when a mail is about to leave, and nowhere kept (decision 0003). Who only looks at a
+mail gets it without them (rule 8.5).
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import css_inline
 from flask import current_app
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, TemplateError
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from webapp.models import Agency
 
 
-_WITH_CALENDAR = frozenset(
+WITH_CALENDAR = frozenset(
     ("techpass_onboarding", "onboarding_reminder", "seed_onboarding", "seed_reminder", "invitation_extended")
 )
 """The kinds that tell a deadline by which an officer has to do something."""
@@ -50,6 +52,10 @@ class LinkLost(Exception):
 
 class NotOneLine(Exception):
     """A subject that is empty or more than one line."""
+
+
+class CannotBeShown(Exception):
+    """A mail that cannot be written any more, since what it speaks of is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +136,33 @@ def render(letter: Letter, keys: Sequence[str], now: datetime) -> Rendered:
     Raises `LinkLost`, `NotOneLine`, or what Jinja raises where a template asks for something that is missing: no mail
     leaves with a gap.
     """
-    context, secrets = _context(letter, keys, now)
+    opened = _Opened(keys)
+    subject, text, html = _words(letter, opened, now)
+    return Rendered(subject, text, html, tuple(opened.secrets), _calendar(letter))
+
+
+def preview(mail: Mail, now: datetime) -> Rendered:
+    """The mail as it would read at ``now``, for whoever only looks at it (rule 8.5): no link of it leads anywhere.
+
+    ``mail`` may be a row of the outbox or one that was never written. No token and no code is derived, and what the
+    HTML marks as a link is none. Raises `CannotBeShown`.
+    """
+    (letter,) = load([mail])
+    try:
+        subject, text, html = _words(letter, _Hidden(), now)
+    except (TemplateError, NotOneLine) as error:
+        raise CannotBeShown(mail.kind) from error
+    html = _HREF.sub(r"\1", html).replace("</head>", f"{_STILL_A_LINK}</head>", 1)
+    return Rendered(subject, text, html, ())
+
+
+_HREF = re.compile(r"""(<a\b[^>]*?)\shref=(?:"[^"]*"|'[^']*')""")
+_STILL_A_LINK = "<style>a { text-decoration: underline }</style>"
+
+
+def _words(letter: Letter, links: _Links, now: datetime) -> tuple[str, str, str]:
+    """Subject, text and HTML."""
+    context = _context(letter, links, now)
     environment = _environment()
     folder = f"mail/{letter.mail.kind}"
     subject, text, html = (
@@ -140,11 +172,69 @@ def render(letter: Letter, keys: Sequence[str], now: datetime) -> Rendered:
     subject = subject.strip()
     if not subject or not subject.isprintable():
         raise NotOneLine(letter.mail.kind)
-    return Rendered(subject, text.strip() + "\n", _inliner.inline(html), tuple(secrets), _calendar(letter))
+    return subject, text.strip() + "\n", _inliner.inline(html)
+
+
+class _Links(Protocol):
+    """Where the templates get links and codes from."""
+
+    def receipt(self, nonce: str, token_hash: str) -> str: ...
+
+    def invitation(self, link: Invitation) -> str: ...
+
+    def not_me(self, mail: Mail) -> str: ...
+
+    def code(self, attempt: LogInAttempt) -> str: ...
+
+
+class _Opened:
+    """Links and codes as they work; ``secrets`` are the tokens and codes that were asked for."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._keys = keys
+        self.secrets: list[str] = []
+
+    def receipt(self, nonce: str, token_hash: str) -> str:
+        return receipt_link(self._recovered(RECEIPT, nonce, token_hash))
+
+    def invitation(self, link: Invitation) -> str:
+        return invitation_link(link.kind, self._recovered(invitation_purpose(link.kind), link.nonce, link.token_hash))
+
+    def not_me(self, mail: Mail) -> str:
+        return not_me_link(mail.id, self._noted(not_me_token(self._keys[0], mail.id, mail.created_at)))
+
+    def code(self, attempt: LogInAttempt) -> str:
+        return self._noted(derive_code(self._keys[0], LOG_IN_CODE, attempt.nonce))
+
+    def _recovered(self, purpose: str, nonce: str, token_hash: str) -> str:
+        token = recover_token(self._keys, purpose, nonce, token_hash)
+        if token is None:
+            raise LinkLost(purpose)
+        return self._noted(token)
+
+    def _noted(self, secret: str) -> str:
+        self.secrets.append(secret)
+        return secret
+
+
+class _Hidden:
+    """What stands in their place for whoever only looks at a mail. It knows none of the portal's secrets."""
+
+    def receipt(self, _nonce: str, _token_hash: str) -> str:
+        return public_link("/(link)")
+
+    def invitation(self, _link: Invitation) -> str:
+        return public_link("/(link)")
+
+    def not_me(self, _mail: Mail) -> str:
+        return public_link("/(link)")
+
+    def code(self, _attempt: LogInAttempt) -> str:
+        return "••••••"
 
 
 def _calendar(letter: Letter) -> CalendarFile | None:
-    if letter.mail.kind not in _WITH_CALENDAR or letter.account is None or letter.invitation is None:
+    if letter.mail.kind not in WITH_CALENDAR or letter.account is None or letter.invitation is None:
         return None
     return deadline_file(letter.account, letter.invitation)
 
@@ -163,8 +253,8 @@ def _environment() -> Environment:
     return found
 
 
-def _context(letter: Letter, keys: Sequence[str], now: datetime) -> tuple[dict[str, Any], list[str]]:
-    """What the templates may name, only as far as it is there, and the secrets among it."""
+def _context(letter: Letter, links: _Links, now: datetime) -> dict[str, Any]:
+    """What the templates may name, only as far as it is there."""
     mail, account = letter.mail, letter.account
     settings = current_app.config["SETTINGS"]
     context: dict[str, Any] = {
@@ -179,22 +269,17 @@ def _context(letter: Letter, keys: Sequence[str], now: datetime) -> tuple[dict[s
         "happened_at": mail.created_at,
         **_given(mail.context),
     }
-    secrets: list[str] = []
     if account is not None:
         agency: Agency = account.agency
         context |= {"account": account, "agency": agency}
         has_receipt = account.status is AccountStatus.REQUESTED or mail.kind == MORE_INFORMATION
         if has_receipt and account.receipt_nonce and account.receipt_hash:
-            token = _token(keys, RECEIPT, account.receipt_nonce, account.receipt_hash)
-            secrets.append(token)
-            context["receipt_link"] = receipt_link(token)
+            context["receipt_link"] = links.receipt(account.receipt_nonce, account.receipt_hash)
     link = letter.invitation
     if link is not None:
-        token = _token(keys, invitation_purpose(link.kind), link.nonce, link.token_hash)
-        secrets.append(token)
         live = link.state is InvitationState.LIVE and not is_expired(link.expires_at, now)
         context |= {
-            "link": invitation_link(link.kind, token),
+            "link": links.invitation(link),
             "deadline": link.expires_at,
             "link_is_live": live,
             "invited_at": link.issued_at,
@@ -208,28 +293,19 @@ def _context(letter: Letter, keys: Sequence[str], now: datetime) -> tuple[dict[s
     if letter.question is not None:
         context["question"] = letter.question.question
     if letter.attempt is not None:
-        code = derive_code(keys[0], LOG_IN_CODE, letter.attempt.nonce)
-        secrets.append(code)
-        context |= {"code": code, "deadline": letter.attempt.expires_at}
+        context |= {"code": links.code(letter.attempt), "deadline": letter.attempt.expires_at}
     if letter.device is not None:
         context |= {"device": letter.device, "advice": advice(letter.device.reason)}
     if mail.kind in NOT_ME and account is not None and account.status is AccountStatus.ACTIVE:
-        token = not_me_token(keys[0], mail.id, mail.created_at)
-        secrets.append(token)
-        context["not_me_link"] = not_me_link(mail.id, token)
-    return context, secrets
+        context["not_me_link"] = links.not_me(mail)
+    return context
 
 
 def _given(context: dict[str, Any]) -> dict[str, Any]:
     """What the row itself says, with instants in place of their text."""
     given: dict[str, Any] = {
-        name: context[name] for name in ("tried", "browser", "cause", "changed", "was_onboarded", "reason", "role", "waits") if name in context
+        name: context[name]
+        for name in ("tried", "browser", "cause", "changed", "was_onboarded", "reason", "role", "waits")
+        if name in context
     }
     return given | {name: datetime.fromisoformat(context[name]) for name in ("at", "deadline") if name in context}
-
-
-def _token(keys: Sequence[str], purpose: str, nonce: str, token_hash: str) -> str:
-    token = recover_token(keys, purpose, nonce, token_hash)
-    if token is None:
-        raise LinkLost(purpose)
-    return token
