@@ -213,9 +213,10 @@ def _agency_page(found: Agency, form: AgencyForm, **more: Any) -> str:
 
 
 def _page(name: str, form: AgencyForm, **more: Any) -> str:
-    """The form, or what follows from it (with ``follows``): alone for htmx, else in its page."""
+    """The form, or what follows from it (with ``follows``): alone as htmx's answer to a form, else in its page."""
     part = "_confirm" if "follows" in more else "_form"
-    template = f"admin_agencies/{part if wants_fragment() else name}.html"
+    alone = wants_fragment() and request.method == "POST"  # An auditor's page holds no form.
+    template = f"admin_agencies/{part if alone else name}.html"
     return render_template(template, form=form, part=f"admin_agencies/{part}.html", fields=FIELDS, **more)
 
 
