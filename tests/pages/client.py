@@ -62,6 +62,8 @@ def check_answer(response: TestResponse) -> None:
     assert response.status_code != 500, response.text
     if response.mimetype != "text/html" or not response.data:
         return
+    if "sandbox" in response.headers["Content-Security-Policy"]:
+        return  # The HTML of a mail, with the inline styles that mail programs need, for a frame that runs nothing.
     text = response.text
     whole = "<html" in text
     parser = html5lib.HTMLParser(strict=False)

@@ -247,6 +247,27 @@ def test_the_rehearsal_says_to_whom_what_would_happen(client, admin, make, now):
     assert rows() == rows(AuditEvent) == 0
 
 
+def test_a_mail_is_seen_as_it_would_read_and_leads_nowhere(client, admin, make, now):
+    soon, token = make.invitation(make.account(AccountStatus.PENDING, "soon@tech.gov.sg"), at=now - 20 * DAY)
+    listed = client.get("/admin/forecast/rehearsal?at=2026-11-28&what=reminded").text
+    address = f"/admin/forecast/rehearsal/reminded/{soon.id}"
+    assert f'href="{address}?at=2026-11-28"' in listed
+    page = client.get(f"{address}?at=2026-11-28").text
+    assert "soon@tech.gov.sg" in page
+    assert f'src="{address}/html?at=2026-11-28"' in page
+    assert "Friday, 4 December 2026, 10:00 Singapore time" in page
+    html = client.get(f"{address}/html?at=2026-11-28")
+    assert "sandbox" in html.headers["Content-Security-Policy"]
+    assert html.headers["X-Frame-Options"] == "SAMEORIGIN"
+    assert "<a href" not in html.text
+    assert token not in page + html.text
+    assert rows() == rows(AuditEvent) == 0
+    answer = client.get(address)
+    assert "will not happen any more" in client.get(answer.location).text
+    assert client.get(f"{address}/html").status_code == 404
+    assert client.get("/admin/forecast/rehearsal/forgotten/1").status_code == 404
+
+
 def test_with_nothing_due_the_rehearsal_says_so(client, admin):
     assert "Nothing falls due now." in client.get("/admin/forecast/rehearsal?at=nonsense&after=x").text
 

@@ -118,6 +118,8 @@ TABLE = {
     "admin_forecast.allow_part": Audience.ADMIN,
     "admin_forecast.act": Audience.ADMIN,
     "admin_forecast.rehearse": Audience.STAFF,
+    "admin_forecast.letter": Audience.STAFF,
+    "admin_forecast.letter_html": Audience.STAFF,
     "health.healthz": Audience.MACHINE,
     "health.readyz": Audience.MACHINE,
     "health.metrics": Audience.MACHINE,

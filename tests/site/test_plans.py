@@ -421,6 +421,7 @@ def test_the_start_page_of_the_admins(plans, people, now):
     db.session.commit()
     plan = plans(lambda: admin_start._counted(now))
     holds(plan, "ix_request_due", "ix_mail_queue", "ix_mail_failed_kind", "ix_account_on_hold")
+    assert plan.count("Limit") == plan.count("Aggregate") == 8, "each is counted no further than it is said"
     assert "ix_request_queue" in plan or "uq_request_open" in plan
     plan = plans(admin_start._oldest)
     holds(plan, "ix_request_queue", "pk_account")

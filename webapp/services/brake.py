@@ -41,14 +41,15 @@ def held() -> Sequence[HeldSweep]:
     ).all()
 
 
-def check(part: str, ending: Select[*tuple[Any, ...]], now: datetime, policy: Policy) -> int | None:
+def check(part: str, ending: Select[*tuple[Any, ...]], now: datetime, policy: Policy, *, was_held: bool) -> int | None:
     """Before ``part`` runs: how many accounts it would end, where that is unusual and nobody has allowed it; else None.
 
-    ``ending`` chooses those accounts. What is held is written down, and once in the record. Commits.
+    ``ending`` chooses those accounts; ``was_held`` is whether the part was among `held` when the sweep began. What is
+    held is written down, and once in the record. Commits.
     """
     # Before anything is counted: where another sweep has just done what was allowed, the count must see that too, and
     # no admin's leave may be written over by a sweep that did not see it.
-    row = db.session.get(HeldSweep, part, with_for_update=True, populate_existing=True)
+    row = db.session.get(HeldSweep, part, with_for_update=True, populate_existing=True) if was_held else None
     most = never_unusual(policy)
     count = count_up_to(ending, most + 1)
     if count > most:

@@ -46,15 +46,17 @@ def sweep(now: datetime, policy: Policy, *, confirmed: bool = False) -> Summary:
     A part that fails is logged, named in the summary and does not keep the others from running.
     """
     summary = Summary()
+    held = {row.part for row in brake.held()}
+    db.session.rollback()
     for part in _parts(now, policy):
         try:
             if part.ends is not None and not confirmed:
-                count = brake.check(part.name, part.ends, now, policy)
+                count = brake.check(part.name, part.ends, now, policy, was_held=part.name in held)
                 if count is not None:
                     summary.held[part.name] = count
                     continue
             summary.done |= part.run()
-            if part.ends is not None:
+            if part.ends is not None and part.name in held:
                 brake.ran(part.name, part.ends, policy)
         except Exception:
             db.session.rollback()

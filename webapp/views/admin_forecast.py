@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, abort, current_app, flash, render_template, request, url_for
+from flask import Blueprint, Response, abort, current_app, flash, render_template, request, url_for
 
 from webapp import clock, paging
 from webapp.access import Audience, allow, by
 from webapp.domain.brake import HISTORY_DAYS
-from webapp.domain.business_days import singapore_date
+from webapp.emails.render import preview
 from webapp.extensions import csrf
 from webapp.formatting import sg_day
 from webapp.forms.admin_forecast import AllowForm, SelectionForm
 from webapp.htmx import go_to, wants_fragment
+from webapp.models import Mail
 from webapp.models.base import MAX_ID
 from webapp.services import brake, extending, rehearsal, selection
 from webapp.services import forecast as service
@@ -32,16 +34,22 @@ from webapp.services.rehearsal import What
 from webapp.services.selection import Action
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from flask.typing import ResponseReturnValue
 
+    from webapp.emails.render import Rendered
     from webapp.models import HeldSweep
     from webapp.services.selection import Outcome
 
 blueprint = Blueprint("admin_forecast", __name__, url_prefix="/admin/forecast")
 
 ON_HOLD = "on_hold"
+FRAME_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'self'; sandbox"
+)
+"""For the HTML part of a mail alone, which needs its styles inline. It runs no script, loads nothing, leads nowhere."""
 FIRST_SHOWN = 5
 """Of whom a held part would end, and of whom a selection could not be carried out on."""
 
@@ -68,6 +76,12 @@ PARTS = {
     "expiry": (Kind.EXPIRE, "Expiry of TechPass", "terminate {} accounts"),
     "inactivity": (Kind.CHECK_INACTIVITY, "Inactivity", "disable or terminate up to {} accounts"),
     "deletion": (Kind.DELETE, "Deletion of data", "delete the data of {} people"),
+}
+"""The parts of the sweep that the brake may hold: the list to look at, their name, and what they would do."""
+_ENDS = {
+    "expiry": [What.EXPIRED],
+    "inactivity": [What.DISABLED, What.TERMINATED_FOR_INACTIVITY],
+    "deletion": [What.DELETED],
 }
 _DONE = {Action.HOLD: "put on hold", Action.EXTEND: "extended", Action.RELEASE: "released"}
 
@@ -96,13 +110,15 @@ def index() -> str:
     )
 
 
-def _first(held: Sequence[HeldSweep]) -> dict[str, Sequence[service.Due]]:
+def _first(held: Sequence[HeldSweep]) -> dict[str, list[str]]:
+    """The addresses of the first few whom each held part would end."""
     now, policy = clock.now(), current_app.config["POLICY"]
-    return {
-        row.part: service.on_day(singapore_date(now), PARTS[row.part][0], now, policy)[:FIRST_SHOWN]
-        for row in held
-        if row.part in PARTS
-    }
+
+    def ended(part: str) -> Iterator[str]:
+        for what in _ENDS.get(part, ()):
+            yield from (line.account.email for line in rehearsal.rehearse(now, policy, what))
+
+    return {row.part: list(islice(ended(row.part), FIRST_SHOWN)) for row in held}
 
 
 @blueprint.post("/held/<part>")
@@ -282,6 +298,7 @@ def rehearse() -> str:
         "following": _rehearsal_address(at, what, after=mark) if mark else None,
         "first": _rehearsal_address(at, what) if after else None,
         "address": lambda each: _rehearsal_address(at, each),
+        "letter_address": lambda line: _letter_address(at, line.what, line.number),
         "most": rehearsal.MOST_COUNTED,
     }
     if wants_fragment():
@@ -301,3 +318,52 @@ def _at() -> tuple[date | None, datetime]:
 
 def _rehearsal_address(at: date | None, what: What | None, **more: Any) -> str:
     return url_for("admin_forecast.rehearse", at=at.isoformat() if at else None, what=what, **more)
+
+
+# A mail of the rehearsal.
+
+
+def _letter_address(at: date | None, what: What, number: int, endpoint: str = "letter") -> str:
+    return url_for(f"admin_forecast.{endpoint}", what=what, number=number, at=at.isoformat() if at else None)
+
+
+@blueprint.get("/rehearsal/<what>/<id:number>")
+@allow(Audience.STAFF)
+def letter(what: str, number: int) -> ResponseReturnValue:
+    """The mail that the sweep would write to one person, as it would read: without its links."""
+    found = _rehearsed(what, number)
+    if found is None:
+        flash("That has happened by now, or will not happen any more.", "info")
+        return go_to(url_for("admin_forecast.rehearse"))
+    at, line, read = found
+    return render_template(
+        "admin_forecast/letter.html",
+        at=at,
+        line=line,
+        read=read,
+        name=WHAT_NAMES[line.what],
+        back=_rehearsal_address(at, line.what),
+        html_address=_letter_address(at, line.what, number, "letter_html"),
+    )
+
+
+@blueprint.get("/rehearsal/<what>/<id:number>/html")
+@allow(Audience.STAFF)
+def letter_html(what: str, number: int) -> ResponseReturnValue:
+    """Its HTML part, for a frame of the page before."""
+    found = _rehearsed(what, number)
+    if found is None:
+        abort(404)
+    headers = {"Content-Security-Policy": FRAME_POLICY, "X-Frame-Options": "SAMEORIGIN"}
+    return Response(found[2].html, mimetype="text/html", headers=headers)
+
+
+def _rehearsed(what: str, number: int) -> tuple[date | None, rehearsal.Planned, Rendered] | None:
+    if what not in list(What):
+        abort(404)
+    at, instant = _at()
+    policy = current_app.config["POLICY"]
+    line = next(rehearsal.rehearse(instant, policy, What(what), number=number), None)
+    if line is None or line.letter is None:
+        return None
+    return at, line, preview(Mail(**line.letter), instant)
