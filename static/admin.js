@@ -1,4 +1,107 @@
 // What the admins' pages do beyond HTML, htmx and app.js. Without scripts every form and link still works.
 (() => {
   "use strict";
+
+  // A search answers as one types. Leaving the field would ask once more, and take away what was selected since.
+  document.addEventListener(
+    "change",
+    (event) => {
+      if (event.target.matches(".filters input[type=search]")) event.stopPropagation();
+    },
+    true,
+  );
+
+  // ---- The queue of requests -----------------------------------------------------------------------------------
+  //
+  // data-decided             a row that was decided just now: the focus goes on to what can be done next
+  // data-undo-seconds="10"   is hidden once so many seconds are over
+  // data-selects-all         checks all boxes of the list
+  // data-opens="id"          opens that dialog
+  // data-key="a"             is pressed by that key, for the row with the focus (data-keys="off" turns them off)
+  function queue(page) {
+    const rows = () => [...page.querySelectorAll("tr[data-row]")];
+    const currentRow = () => document.activeElement.closest("tr[data-row]");
+
+    function focusRow(row) {
+      if (!row.hasAttribute("tabindex")) row.tabIndex = -1;
+      row.focus();
+    }
+
+    // Taking back: the one that came last is what the key takes back from wherever the focus is.
+    let lastUndo = null;
+    const watched = new WeakSet();
+    function watchUndo() {
+      for (const form of page.querySelectorAll("[data-undo-seconds]")) {
+        if (watched.has(form)) continue;
+        watched.add(form);
+        lastUndo = form;
+        setTimeout(() => {
+          const row = form.closest("tr[data-row]");
+          if (row && form.contains(document.activeElement)) focusRow(row);
+          form.hidden = true;
+        }, 1000 * Number(form.dataset.undoSeconds));
+      }
+    }
+    watchUndo();
+
+    document.addEventListener("htmx:afterSettle", (event) => {
+      watchUndo();
+      const row = event.detail.elt;
+      if (!row.isConnected || !row.matches("tr[data-decided]")) return;
+      const later = rows().slice(rows().indexOf(row) + 1);
+      const next = later.map((each) => each.querySelector("[data-key=a], [data-key=r]")).find(Boolean);
+      if (next) next.focus();
+      else focusRow(row);
+    });
+
+    page.addEventListener("change", (event) => {
+      if (!event.target.matches("[data-selects-all]")) return;
+      for (const box of page.querySelectorAll("input[type=checkbox][name=request]")) box.checked = event.target.checked;
+    });
+
+    const dialog = document.getElementById("keys");
+    page.addEventListener("click", (event) => {
+      if (!event.target.closest("[data-opens]")) return;
+      event.preventDefault();
+      dialog.showModal();
+    });
+
+    const press = (within, key) => {
+      const target = within && within.querySelector(`[data-key="${key}"]`);
+      if (target) target.click();
+      return Boolean(target);
+    };
+    const step = (by) => {
+      const all = rows();
+      const at = all.indexOf(currentRow());
+      const next = at < 0 ? all[0] : all[at + by];
+      if (next) focusRow(next);
+    };
+    const undo = () => {
+      const usable = lastUndo && lastUndo.isConnected && !lastUndo.hidden;
+      const own = currentRow() && currentRow().querySelector("[data-undo-seconds]:not([hidden])");
+      if (own || usable) press(own || lastUndo, "u");
+    };
+    const keys = {
+      j: () => step(1),
+      k: () => step(-1),
+      a: () => press(currentRow(), "a"),
+      r: () => press(currentRow(), "r"),
+      x: () => press(currentRow(), "x"),
+      u: undo,
+      "/": () => document.getElementById("filter-q").focus(),
+      "?": () => dialog.showModal(),
+    };
+    document.addEventListener("keydown", (event) => {
+      if (page.dataset.keys !== "on" || event.ctrlKey || event.altKey || event.metaKey || event.isComposing) return;
+      const typing = "input:not([type=checkbox]), select, textarea, [contenteditable], dialog";
+      if (event.target.closest(typing) || dialog.open || !Object.hasOwn(keys, event.key)) return;
+      if (event.repeat && !["j", "k"].includes(event.key)) return;
+      event.preventDefault();
+      keys[event.key]();
+    });
+  }
+
+  const requests = document.querySelector(".queue-page");
+  if (requests) queue(requests);
 })();

@@ -8,13 +8,17 @@ import pytest
 
 from webapp.domain.lifecycle import (
     ACCOUNT_TRANSITIONS,
+    ACCOUNT_UNDONE,
     LIVE,
     SEED_TRANSITIONS,
+    SEED_UNDONE,
     AccountStatus,
     ForbiddenTransition,
     SeedStatus,
     check_account_transition,
+    check_account_undone,
     check_seed_transition,
+    check_seed_undone,
 )
 
 S = AccountStatus
@@ -80,3 +84,20 @@ def test_seed_goes_the_ways_of_the_rules_and_no_other(old, new):
 def test_every_state_of_seed_has_its_row_and_leads_on():
     assert set(SEED_TRANSITIONS) == set(E)
     assert all(SEED_TRANSITIONS.values())
+
+
+def test_only_a_decision_is_taken_back_and_only_to_where_it_was_asked_for():
+    assert {(old, new) for old, following in ACCOUNT_UNDONE.items() for new in following} == {
+        (S.PENDING, S.REQUESTED),
+        (S.REJECTED, S.REQUESTED),
+    }
+    assert {(old, new) for old, following in SEED_UNDONE.items() for new in following} == {
+        (E.INVITED, E.REQUESTED),
+        (E.REJECTED, E.REQUESTED),
+    }
+    check_account_undone(S.PENDING, S.REQUESTED)
+    check_seed_undone(E.INVITED, E.REQUESTED)
+    with pytest.raises(ForbiddenTransition):
+        check_account_undone(S.ACTIVE, S.REQUESTED)
+    with pytest.raises(ForbiddenTransition):
+        check_seed_undone(E.ONBOARDED, E.REQUESTED)

@@ -43,12 +43,12 @@ class QueueForm(PortalForm):
 
 class RejectForm(QueueForm):
     common = SelectField("Reason", choices=[], validate_choice=True)
-    reason = StringField("In your own words", filters=[squeeze])
+    reason = StringField("Or in your own words", filters=[squeeze])
 
     def offer(self, *kinds: RequestKind) -> Self:
         """Offer the common reasons for ``kinds``."""
         listed = [text for kind in RequestKind if kind in kinds for text in COMMON_REASONS[kind]]
-        self.common.choices = [("", "Choose one, or write your own"), *((text, text) for text in listed)]
+        self.common.choices = [("", "Choose one"), *((text, text) for text in listed)]
         self.common.data = self.common.data or ""
         return self
 
