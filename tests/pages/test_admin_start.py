@@ -26,7 +26,7 @@ HOUR = timedelta(hours=1)
 def machines_are_well(app, now, monkeypatch):
     """A worker listens and cron asks, unless a test says otherwise."""
     monkeypatch.setattr(queue, "count_workers", lambda: 1)
-    monkeypatch.setattr(queue, "cron_seen_at", lambda: now)
+    monkeypatch.setattr(queue, "cron_seen_at", lambda: now + HOUR)
 
 
 @pytest.fixture
@@ -170,6 +170,11 @@ def test_machines_that_rest_are_told(client, admin, now, monkeypatch):
         assert words in said
 
 
+def test_a_cron_that_was_never_seen_is_silent(client, admin, monkeypatch):
+    monkeypatch.setattr(queue, "cron_seen_at", lambda: None)
+    assert "Cron has been silent" in read(client.get("/admin"))
+
+
 def test_a_job_that_no_worker_takes_is_told(client, admin, now, monkeypatch):
     queue.wake("sweep")
     enqueued = queue.waits_since()
@@ -216,6 +221,15 @@ def test_the_part_that_asks_for_itself_is_swapped_only_where_something_changed(c
     assert "<html" not in fragment.text
     assert "data-announce" not in fragment.text
     assert poll(client, fragment).status_code == 204
+
+
+def test_an_age_that_has_changed_is_swapped_in(client, admin, make, now, set_now):
+    make.request(at=now - 4 * HOUR + timedelta(minutes=10))
+    page = client.get("/admin")
+    set_now(now + timedelta(minutes=9))
+    assert poll(client, page).status_code == 204
+    set_now(now + timedelta(minutes=10))
+    assert "the oldest for 4 hours" in read(poll(client, page))
 
 
 def test_it_is_announced_only_when_more_requests_wait(client, admin, make, now):
