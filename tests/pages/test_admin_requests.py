@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,8 +11,9 @@ from sqlalchemy import func, select
 
 from webapp.domain.lifecycle import RequestKind
 from webapp.extensions import db
-from webapp.models import Mail, Request
-from webapp.services import audit, queue_list
+from webapp.forms.requests import COMMON_REASONS
+from webapp.models import Account, Agency, Mail, Request
+from webapp.services import audit, notes, questions, queue_list
 from webapp.services import requests as service
 
 PROMISED = 'SEED due <time datetime="2026-11-27">27 Nov 2026</time>'
@@ -236,3 +238,183 @@ def test_seed_of_a_disabled_person_cannot_be_approved_but_rejected(client, make,
     number = db.session.scalar(select(Request.id))
     assert f"/{number}/approve" not in page
     assert f"/{number}/reject" in page
+
+
+# Filters, selections, taking back, questions, notes and keys (rule 8.2).
+
+
+def listed(client, **arguments) -> set[str]:
+    page = client.get("/admin/requests", query_string=arguments).text
+    return set(re.findall(r"(\w+)@\w+\.gov\.sg</", page))
+
+
+def test_the_filters_of_the_address_narrow_the_queue(client, make, now, policy, admin):
+    late = make.request("late@moe.gov.sg", seed=True, at=now - timedelta(days=8))
+    service.approve(late.id, audit.SYSTEM, now - timedelta(days=8), policy)
+    make.request("both@tech.gov.sg", seed=True, at=now - timedelta(days=2))
+    young = make.request("young@tech.gov.sg")
+    by = audit.By.person(admin, "x")
+    questions.ask(young.id, "Which team?", by, now)
+    agency = db.session.scalar(select(Agency.id).where(Agency.domain == "moe.gov.sg"))
+    assert listed(client) == {"late", "both", "young"}
+    for arguments, expected in (
+        ({"agency": agency}, {"late"}),
+        ({"kind": "seed"}, {"late", "both"}),
+        ({"kind": "techpass", "age": "1"}, {"both"}),
+        ({"age": "3"}, {"late"}),
+        ({"seed": "with"}, {"late", "both"}),
+        ({"seed": "without"}, {"young"}),
+        ({"seed": "at_risk"}, {"late"}),
+        ({"question": "asked"}, {"young"}),
+        ({"question": "answered"}, set()),
+        ({"q": "OUN"}, {"young"}),
+        ({"q": "_oung"}, set()),
+        ({"q": "%"}, set()),
+        (
+            {"agency": "x", "kind": "x", "age": "2", "seed": "x", "question": "x"},
+            {"late", "both", "young"},
+        ),
+    ):
+        assert listed(client, **arguments) == expected, arguments
+    assert "No request that waits is like this" in client.get("/admin/requests?q=nobody").text
+    fragment = client.htmx("GET", "/admin/requests?q=young")
+    assert fragment.text.strip().startswith('<div id="queue">')
+    assert 'data-announce="1 request"' in fragment.text
+
+
+@pytest.fixture
+def undo_time(app, monkeypatch):
+    monkeypatch.setitem(app.config, "POLICY", replace(app.config["POLICY"], undo_seconds=10))
+
+
+@STYLES
+def test_a_decision_is_taken_back_from_where_it_is_told(client, make, now, admin, undo_time, set_now, htmx):
+    request = make.request("peter@tech.gov.sg", seed=True)
+    client.get("/admin/requests?kind=techpass")
+    answer = client.submit(f"/admin/requests/{request.id}/approve?kind=techpass", htmx=htmx)
+    if not htmx:
+        assert answer.location == "/admin/requests?kind=techpass"
+    told = answer if htmx else follow(client, answer)
+    assert 'data-undo-seconds="10.0"' in told.text
+    answer = client.submit("/admin/requests/undo", htmx=htmx, request=request.id)
+    text = answer.text if htmx else follow(client, answer).text
+    assert "Taken back: TechPass for peter@tech.gov.sg waits again." in text
+    assert "data-undo-seconds" not in text
+    assert state(request) == "open"
+    assert db.session.scalars(select(Mail)).all() == []
+
+    client.submit(f"/admin/requests/{request.id}/approve", htmx=htmx)
+    client.get("/admin/requests")
+    set_now(now + timedelta(seconds=10))
+    answer = client.submit("/admin/requests/undo", htmx=htmx, request=request.id)
+    text = answer.text if htmx else follow(client, answer).text
+    assert "Nothing was taken back: the time to take it back is over" in text
+    assert state(request) == "approved"
+
+
+@STYLES
+def test_a_selection_is_approved_one_by_one_and_taken_back_whole(client, make, now, policy, admin, undo_time, htmx):
+    first, second = make.request("first@tech.gov.sg"), make.request("second@tech.gov.sg")
+    decided = make.request("decided@tech.gov.sg")
+    client.get("/admin/requests")
+    service.reject(decided.id, "No", audit.By.person(make.admin("other@tech.gov.sg"), "x"), now, policy)
+    chosen = [first.id, second.id, decided.id, 10**12, "x", "9" * 400]
+    answer = client.submit("/admin/requests/approve", htmx=htmx, request=chosen)
+    text = answer.text if htmx else follow(client, answer).text
+    assert "2 requests approved, 1 not." in text
+    assert "TechPass for decided@tech.gov.sg: other@tech.gov.sg has rejected this request already." in text
+    assert (state(first), state(second), state(decided)) == ("approved", "approved", "rejected")
+    answer = client.submit("/admin/requests/undo", htmx=htmx, request=[first.id, second.id], list="1")
+    text = answer.text if htmx else follow(client, answer).text
+    assert "2 requests taken back, and nothing was mailed." in text
+    assert (state(first), state(second)) == ("open", "open")
+    assert db.session.scalars(select(Mail.kind)).all() == ["request_rejected"]
+
+
+@STYLES
+def test_a_selection_is_rejected_with_a_reason_that_is_asked_for(client, make, admin, htmx):
+    first, seed_too = make.request("first@tech.gov.sg"), make.request("both@tech.gov.sg", seed=True)
+    chosen = [first.id, seed_too.id, seed_too.id + 1]
+    client.get("/admin/requests")
+    asked = client.submit("/admin/requests/reject", htmx=htmx, request=chosen)
+    page = asked if htmx else follow(client, asked)
+    assert "first@tech.gov.sg" in page.text
+    assert (state(first), state(seed_too)) == ("open", "open")
+    refused = client.submit("/admin/requests/reject", htmx=htmx, request=chosen, reason=" ")
+    assert refused.status_code == 422
+    assert "Enter a reason" in refused.text
+    common = COMMON_REASONS[RequestKind.TECHPASS][0]
+    answer = client.submit("/admin/requests/reject", htmx=htmx, request=chosen, reason="Ring us.", common=common)
+    text = answer.text if htmx else follow(client, answer).text
+    assert "2 requests rejected." in text
+    rows = db.session.scalars(select(Request).execution_options(populate_existing=True)).all()
+    assert {row.reason for row in rows} == {f"{common} Ring us."}
+    assert {row.state for row in rows} == {"rejected"}
+
+
+@STYLES
+@pytest.mark.parametrize("action", ["approve", "reject"])
+def test_an_empty_selection_changes_nothing(client, make, admin, action, htmx):
+    make.request()
+    client.get("/admin/requests")
+    answer = client.submit(f"/admin/requests/{action}", htmx=htmx, reason="No")
+    assert "select at least one" in (answer.text if htmx else follow(client, answer).text)
+
+
+@STYLES
+def test_asking_brings_the_question_and_then_the_answer_into_the_row(client, make, now, admin, htmx):
+    request = make.request("peter@tech.gov.sg")
+    address = f"/admin/requests/{request.id}/ask"
+    client.get("/admin/requests")
+    form = client.htmx("GET", address) if htmx else client.get(address)
+    assert "peter@tech.gov.sg" in form.text
+    assert client.submit(address, htmx=htmx, question=" ").status_code == 422
+    answer = client.submit(address, htmx=htmx, question="Which <team>?")
+    text = answer.text if htmx else follow(client, answer).text
+    assert "Question sent to peter@tech.gov.sg." in text
+    assert "Which &lt;team&gt;?" in text
+    assert "Waits for an answer" in text
+    answer = client.submit(address, htmx=htmx, question="And the floor?")
+    assert "waits for its answer already" in (answer.text if htmx else follow(client, answer).text)
+    token = make.receipt_token(db.session.get_one(Account, request.account_id))
+    questions.answer(token, 1, "Cyber <security>", audit.By.visitor("x"), now)
+    assert "Cyber &lt;security&gt;" in client.get("/admin/requests").text
+
+
+@STYLES
+def test_a_note_stays_with_the_row(client, make, admin, htmx):
+    request = make.request("peter@tech.gov.sg")
+    address = f"/admin/requests/{request.id}/note"
+    client.get("/admin/requests")
+    assert client.submit(address, htmx=htmx, note=" ").status_code == 422
+    client.get("/admin/requests")
+    answer = client.submit(address, htmx=htmx, note="Rang <back>")
+    text = answer.text if htmx else follow(client, answer).text
+    assert "Note about peter@tech.gov.sg kept." in text
+    assert "Rang &lt;back&gt;" in text
+    assert "1 note" in text
+
+
+def test_the_keys_are_switched_off_and_on_by_who_uses_them(client, make, admin):
+    assert 'data-keys="on"' in client.get("/admin/requests").text
+    answer = client.submit("/admin/requests/keys", keys="off")
+    assert answer.status_code == 303
+    assert 'data-keys="off"' in follow(client, answer).text
+    client.submit("/admin/requests/keys", keys="on")
+    assert 'data-keys="on"' in client.get("/admin/requests").text
+
+
+def test_an_auditor_reads_the_queue_with_questions_and_notes_and_no_button(client, make, now):
+    request = make.request("peter@tech.gov.sg")
+    by = audit.By.person(make.admin(), "x")
+    questions.ask(request.id, "Which team?", by, now)
+    notes.add(request.account_id, "Rang back", by, now)
+    make.sign_in(client, make.auditor())
+    page = client.get("/admin/requests").text
+    assert "Which team?" in page
+    assert "Rang back" in page
+    assert 'data-keys="off"' in page
+    main = page.split("<main")[1].split("</main>")[0]
+    assert 'method="post"' not in main
+    assert f"/admin/requests/{request.id}/" not in main
+    assert client.htmx("GET", f"/admin/requests/{request.id}").status_code == 200

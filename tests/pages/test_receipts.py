@@ -9,8 +9,8 @@ from sqlalchemy import func, select
 
 from webapp.domain.lifecycle import AccountStatus, RequestKind
 from webapp.extensions import db
-from webapp.models import Account, Invitation, Mail, Request
-from webapp.services import audit, requests
+from webapp.models import Account, Invitation, Mail, Question, Request
+from webapp.services import audit, questions, requests
 
 ADMIN = audit.SYSTEM
 
@@ -140,3 +140,64 @@ def test_whose_time_is_up_is_terminated_before_the_sweep_comes_and_waits_for_not
     assert "Terminated" in page
     assert "SEED" not in page
     assert "Sign up again" in page
+
+
+@pytest.fixture
+def asked(make, now):
+    """A request with an open question; the address of its receipt, and the question's number."""
+    request = make.request("peter@tech.gov.sg")
+    questions.ask(request.id, "Which <team>?", audit.By.person(make.admin(), "x"), now)
+    token = make.receipt_token(db.session.get_one(Account, request.account_id))
+    return f"/requests/{token}", db.session.scalars(select(Question.id)).one()
+
+
+def test_a_question_is_answered_on_the_receipt(client, asked):
+    address, number = asked
+    page = client.get(address).text
+    assert "You act next: answer the question below" in page
+    assert "Which &lt;team&gt;?" in page
+    answer = client.submit(f"{address}/answer", question=number, answer="Cyber\r\nsecurity")
+    assert (answer.status_code, answer.location) == (303, address)
+    page = client.get(address).text
+    assert "We have your answer" in page
+    assert "<textarea" not in page
+    assert db.session.scalars(select(Question.answer)).one() == "Cyber\nsecurity"
+
+
+@pytest.mark.parametrize(("text", "says"), [(" ", "Enter your answer"), ("x" * 1001, "1,000 characters or fewer")])
+def test_an_answer_that_will_not_do_is_kept_and_refused(client, asked, text, says):
+    address, number = asked
+    client.get(address)
+    answer = client.submit(f"{address}/answer", question=number, answer=text)
+    assert answer.status_code == 422
+    assert says in answer.text
+    assert text in answer.text
+    assert db.session.scalars(select(Question.answered_at)).one() is None
+
+
+def test_a_form_that_was_open_too_long_keeps_the_answer(client, asked):
+    address, number = asked
+    client.get(address)
+    answer = client.submit(f"{address}/answer", question=number, answer="Cyber", csrf_token="old")
+    assert answer.status_code == 422
+    assert "Cyber</textarea>" in answer.text
+    assert db.session.scalars(select(Question.answered_at)).one() is None
+
+
+def test_a_question_that_is_closed_takes_no_answer(client, make, now, policy, asked):
+    address, number = asked
+    client.get(address)
+    requests.approve(1, audit.SYSTEM, now, policy)
+    client.submit(f"{address}/answer", question=number, answer="Cyber")
+    page = client.get(address).text
+    assert "Your answer was not taken" in page
+    assert db.session.scalars(select(Question.answered_at)).one() is None
+
+
+@pytest.mark.parametrize("number", ["999", "0", "x", str(10**400)])
+def test_there_may_be_no_such_question(client, asked, number):
+    address, _ = asked
+    client.get(address)
+    assert client.submit(f"{address}/answer", question=number, answer="Cyber").status_code in (404, 422)
+    client.get(address)
+    assert client.submit("/requests/" + "x" * 43 + "/answer", question=number, answer="Cyber").status_code == 404

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from wtforms import IntegerField, TextAreaField
-from wtforms.validators import DataRequired, Length, NumberRange
-from wtforms.widgets import HiddenInput
+from wtforms import StringField, TextAreaField
+from wtforms.validators import DataRequired, Length, Regexp
 
 from webapp.forms import PortalForm
-from webapp.models.base import MAX_ID
 
 
 class AnswerForm(PortalForm):
-    question = IntegerField(widget=HiddenInput(), validators=[DataRequired(), NumberRange(1, MAX_ID)])
+    # Not an IntegerField: one with hundreds of digits makes its checks fail (S5).
+    question = StringField(validators=[Regexp(r"\A[1-9][0-9]{0,17}\Z")])
     answer = TextAreaField(
         "Your answer",
         validators=[
@@ -19,3 +18,8 @@ class AnswerForm(PortalForm):
             Length(max=1000, message="Your answer must have 1,000 characters or fewer"),
         ],
     )
+
+    @property
+    def number(self) -> int:
+        """The question that is answered; 0 where there is no such number."""
+        return int(self.question.data or 0) if not self.question.errors else 0

@@ -49,7 +49,7 @@ def answer(token: str) -> ResponseReturnValue:
     if not form.validate():
         return _page(token, form), 422
     try:
-        questions.answer(token, form.question.data or 0, form.answer.data or "", by(), clock.now())
+        questions.answer(token, form.number, form.answer.data or "", by(), clock.now())
     except NotFound:
         abort(404)
     except TextMissing:
