@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from threading import Barrier
@@ -9,6 +10,7 @@ from threading import Barrier
 import pytest
 from sqlalchemy import select, update
 
+from webapp.calendars import deadline_file
 from webapp.domain.deadlines import DAY
 from webapp.domain.lifecycle import AccountStatus, DeviceStatus, InvitationKind, InvitationState, Role, SeedStatus
 from webapp.emails.purpose import has_ended
@@ -58,6 +60,10 @@ def mailed(account, state="queued"):
     return list(db.session.scalars(query))
 
 
+def sequence(file):
+    return int(re.findall(r"SEQUENCE:(\d+)", file.text)[0])
+
+
 def nothing_was_done():
     """To be asked after a refusal: neither mails nor events were written."""
     return not db.session.scalars(select(Mail.id)).all() and not db.session.scalars(select(AuditEvent.id)).all()
@@ -98,11 +104,13 @@ def test_an_extended_link_works_until_the_end_of_the_day_in_singapore(make, by, 
         account = make.account(AccountStatus.PENDING)
     link, _ = make.invitation(account, kind)
     before, token = link.expires_at, link.token_hash
+    calendar = sequence(deadline_file(account, link))
     extending.extend(account.id, kind, date(2027, 1, 31), WHY, by, now + DAY, policy)
     link = fresh(link)
     assert (link.state, link.token_hash) == ("live", token)
     assert link.expires_at.isoformat() == "2027-01-31T15:59:00+00:00"
     assert link.extended_at == fresh(account).changed_at == now + DAY
+    assert sequence(deadline_file(account, link)) > calendar, "calendar programs take the greater for the newer"
     assert mailed(account) == ["invitation_extended"]
     detail = {
         "reason": WHY,
@@ -241,14 +249,15 @@ def test_a_disabled_person_is_signed_out_and_told_why(client, make, by, admin, n
     )
     db.session.add(attempt)
     db.session.commit()
-    account_actions.disable(account.id, WHY, by, now, policy)
+    soon = now + timedelta(hours=1)
+    account_actions.disable(account.id, WHY, by, soon, policy)
     account = fresh(account)
-    assert (account.status, account.disabled_at, account.changed_at) == ("disabled", now, now)
+    assert (account.status, account.disabled_at, account.changed_at) == ("disabled", soon, soon)
     assert account.seed_status is SeedStatus.SUSPENDED
     assert not account.under_investigation
     assert fresh(device).status is DeviceStatus.ONBOARDED
     assert not db.session.scalars(select(BrowserSession.id)).all()
-    assert fresh(attempt).ended_at == now
+    assert fresh(attempt).ended_at == soon
     assert mailed(account) == ["account_disabled"]
     change = {
         "before": {"status": "active", "seed": "onboarded"},
@@ -260,6 +269,16 @@ def test_a_disabled_person_is_signed_out_and_told_why(client, make, by, admin, n
     accounts.enable(account.id, WHY, by, now + DAY, policy)
     assert mailed(account) == ["account_enabled"]
     assert fresh(account).seed_status is SeedStatus.ONBOARDED
+    told = load(db.session.scalars(select(Mail).order_by(Mail.id)).all())
+    assert [has_ended(letter, now) for letter in told] == [True, False]
+
+
+def test_what_had_run_out_before_is_not_suspended_but_expired(make, by, now, policy):
+    account = make.account(seed_status=SeedStatus.INVITED)
+    link, _ = make.invitation(account, InvitationKind.SEED)
+    account_actions.disable(account.id, WHY, by, link.expires_at + DAY, policy)
+    assert fresh(account).seed_status is SeedStatus.EXPIRED
+    assert mailed(account) == ["seed_expired", "account_disabled"]
 
 
 # Terminate.
@@ -279,6 +298,7 @@ def test_a_terminated_account_ends_with_all_that_belongs_to_it(client, make, by,
     assert fresh(link).state == "expired"
     assert fresh(device).status is DeviceStatus.REMOVED
     assert not db.session.scalars(select(BrowserSession.id)).all()
+    expiry.terminate_each([account.id], now)  # As a sweep that comes at the same time.
     assert mailed(account) == ["account_held", "account_terminated"]
     action, actor_id, peer, detail = last_event(account)
     assert (action, actor_id, peer, detail["reason"]) == ("account.terminated", admin.id, "10.1.2.3", WHY)
