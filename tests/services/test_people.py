@@ -90,7 +90,7 @@ def test_nobody_of_that_number_is_no_person(app, now, policy):
 
 
 def test_no_line_of_the_record_says_you_to_an_admin():
-    details = (
+    details: tuple[dict[str, object], ...] = (
         {},
         {"mail": "profile_changed", "method": "recovery code", "before": {"role": "a"}, "after": {"role": "b"}},
     )
