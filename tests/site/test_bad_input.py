@@ -212,6 +212,16 @@ ADDRESSES = [
     "/admin/agencies/new?domain=" + "x" * 5000,
     *(f"/admin/holidays?year={year}" for year in ("%00", "-1", "0000", "9999", "\u0661" * 4, 10**20, "x" * 5000)),
     *(f"/admin/holidays/remove?day={day}" for day in ("", "%00", "x", "0001-01-01", "9999-12-31", "2026-02-30")),
+    *(
+        f"/admin/forecast?kind={kind}&{name}={value}"
+        for kind in ("expire", "on_hold", "%00")
+        for name in ("day", "after", "before")
+        for value in ("%00", "9999-12-31", "0001-01-01T00:00:00%2B14:00_1", f"2026-11-24T02:00:00%2B00:00_{2**63}")
+    ),
+    *(f"/admin/forecast/rehearsal?at={value}&what={value}&after={value}" for value in ("%00", "9999-12-31", "x_1")),
+    f"/admin/forecast/rehearsal/expired/{10**20}",
+    "/admin/forecast/rehearsal/%00/1",
+    "/admin/forecast/held/%00",
     "/static/%00",
     "/static/../webapp/settings.py",
     "/static/" + "x" * 5000,
