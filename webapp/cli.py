@@ -168,6 +168,12 @@ def demo() -> None:
         click.echo(f"Sample data: {people} people of the last six weeks, and the mails of the last day.")
     else:
         click.echo("Sample data: there since an earlier start.")
+    found = sample.log_ins()
+    if found:
+        click.echo("To look at it all, log in as one of them. The mailed code is in /dev/inbox; /dev/authenticator")
+        click.echo("shows the other one for the key:")
+    for email, role, key in found:
+        click.echo(f"  {email}  {role}  {' '.join(key[at : at + 4] for at in range(0, len(key), 4))}")
 
 
 @mail.command("failed")

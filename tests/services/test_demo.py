@@ -11,17 +11,33 @@ import pytest
 from sqlalchemy import func, select
 
 from webapp.dev import demo
+from webapp.dev import demo_people as cast
+from webapp.domain.business_days import singapore_date
 from webapp.domain.lifecycle import DeviceStatus
+from webapp.domain.measures import Measure
+from webapp.domain.policy import Policy
 from webapp.extensions import db
-from webapp.models import Account, AuditEvent, Authenticator, Device, Invitation, Mail, Request, UnknownAgency
-from webapp.services import admins
+from webapp.models import (
+    Account,
+    AuditEvent,
+    Authenticator,
+    Device,
+    Invitation,
+    Mail,
+    Note,
+    Question,
+    Request,
+    UnknownAgency,
+)
+from webapp.services import admins, audit_chain, brake, forecast, statistics, sweep
 
 
 def counted(column, *conditions) -> Counter[Any]:
     return Counter(dict(db.session.execute(select(column, func.count()).where(*conditions).group_by(column)).all()))
 
 
-def test_the_sample_data_show_every_state_once_and_only_once(app, now, policy):
+def test_the_sample_data_show_every_state_once_and_only_once(app, now):
+    policy = Policy()
     admins.first("admin@tech.gov.sg", now, policy)
     people = demo.fill(now, policy)
     assert people >= 60
@@ -44,7 +60,7 @@ def test_the_sample_data_show_every_state_once_and_only_once(app, now, policy):
         )
     )
     assert counted(Authenticator.confirmed_at.is_not(None))[True] >= 22
-    assert db.session.scalar(select(UnknownAgency.tries).filter_by(domain="spf.gov.sg")) == 2
+    assert db.session.scalar(select(UnknownAgency.tries).filter_by(domain="spf.gov.sg")) == 7
 
     near = db.session.scalars(
         select(Invitation).where(Invitation.state == "live", Invitation.expires_at < now + timedelta(days=7))
@@ -57,7 +73,7 @@ def test_the_sample_data_show_every_state_once_and_only_once(app, now, policy):
     waiting = Mail.state == "queued"
     assert db.session.scalar(select(func.min(Mail.created_at)).where(waiting)) >= now - timedelta(days=1)
     assert counted(Mail.state)["sent"] > 100
-    assert counted(Mail.state)["failed"] == 0
+    _the_admins_see_something_of_everything(now)
     late = timedelta(minutes=15)
     assert db.session.scalar(select(func.max(AuditEvent.at))) <= now + late
     assert db.session.scalar(select(func.min(AuditEvent.at))) >= now - timedelta(days=demo.DAYS)
@@ -65,9 +81,57 @@ def test_the_sample_data_show_every_state_once_and_only_once(app, now, policy):
     before = [db.session.scalar(select(func.count()).select_from(table)) for table in (Account, Mail, AuditEvent)]
     answer = app.test_cli_runner().invoke(args=["demo"])
     assert answer.exit_code == 0
+    for email in (cast.COLLEAGUE, cast.SECOND_ADMIN, cast.AUDITOR):
+        assert email in answer.output
     assert "there since an earlier start" in answer.output
     after = [db.session.scalar(select(func.count()).select_from(table)) for table in (Account, Mail, AuditEvent)]
     assert after == before
+    _the_held_sweep_stays_held(now, policy)
+
+
+def _the_admins_see_something_of_everything(now):
+    waiting = Request.state == "open"
+    assert counted(waiting)[True] >= 30
+    ages = db.session.execute(select(func.min(Request.requested_at), func.max(Request.requested_at)).where(waiting))
+    oldest, newest = ages.one()
+    assert oldest < now - timedelta(days=9)
+    assert newest > now - timedelta(minutes=10)
+    today = singapore_date(now)
+    assert counted(waiting, Request.due_on < today)[True] >= 1
+    assert len(counted(Account.agency_id, Account.status == "requested")) >= 8
+    assert counted(Question.answered_at.is_not(None)) == {True: 2, False: 2}
+    assert len(counted(Note.by_id)) == 2
+    roles = counted(Account.role, Account.status == "active")
+    assert (roles["admin"], roles["auditor"]) == (2, 1)
+    assert counted(Account.under_investigation)[True] >= 3
+    answers = set(db.session.scalars(select(Mail.last_answer).where(Mail.state == "failed")))
+    assert {answer[:3] for answer in answers} == {"550", "552"}
+    assert (
+        db.session.scalar(select(func.count()).where(Mail.state == "queued", Mail.last_answer.startswith("421"))) == 1
+    )
+    assert counted(Mail.state)["cancelled"] >= 1
+    acted = counted(AuditEvent.action)
+    assert set(acted) >= {
+        "account.disabled", "account.enabled", "account.held", "account.locked", "account.released", "agency.added",
+        "agency.changed", "agency.dismissed", "authenticator.reset", "invitation.extended", "holiday.added",
+        "request.answered", "role.changed", "sweep.held", "techpass.approval_undone", "techpass.rejection_undone",
+    }  # fmt: skip
+    assert acted["agency.changed"] == 3
+    numbers = statistics.numbers(now)
+    for measure in (Measure.SIGNED_UP, Measure.APPROVED, Measure.ACTIVATED, Measure.SEED_ONBOARDED, Measure.ENDED):
+        assert numbers.total(measure) >= 5, measure
+    ahead = forecast.ahead(now)
+    assert sum(bool(ahead.busy(day)) for day in ahead.days) >= 20
+    done = audit_chain.verify(now, None, print)
+    assert (done.findings, done.count) == (0, db.session.scalar(select(func.count()).select_from(AuditEvent)))
+
+
+def _the_held_sweep_stays_held(now, policy):
+    held = brake.held()[0]
+    assert (held.part, held.would_end) == ("expiry", len(cast.PROJECT))
+    assert held.held_at < now - timedelta(hours=1)
+    for minutes in (1, 24 * 60):
+        assert sweep.sweep(now + timedelta(minutes=minutes), policy).held["expiry"] >= len(cast.PROJECT)
 
 
 def test_sample_data_are_refused_outside_development(app, now, policy, monkeypatch):

@@ -18,40 +18,38 @@ from functools import partial
 import altcha
 import pyotp
 from flask import current_app
-from sqlalchemy import event, func, select
+from sqlalchemy import func, select
 
 from webapp import clock
-from webapp.domain.business_days import SINGAPORE
-from webapp.domain.lifecycle import (
-    DeviceStatus,
-    InvitationKind,
-    MailState,
-    OperatingSystem,
-    RequestKind,
-    RequestState,
-    Role,
-)
+from webapp.dev import demo_people as cast
+from webapp.dev.demo_admins import Office, find, latest, open_request, person
+from webapp.dev.demo_mails import MailServer
+from webapp.domain.business_days import singapore_date, start_of_day
+from webapp.domain.lifecycle import AccountStatus, DeviceStatus, InvitationKind, RequestKind, Role
 from webapp.domain.mdm import Report
 from webapp.domain.onboarding import AGREEMENT_STEPS, Step
 from webapp.domain.policy import Policy
 from webapp.domain.tokens import LOG_IN_CODE, derive_code, invitation_purpose, recover_token
-from webapp.emails.message import message_id
 from webapp.extensions import db
-from webapp.models import Account, AuditEvent, Authenticator, LogInAttempt, Mail, Request
+from webapp.models import Account, AuditEvent, Authenticator, LogInAttempt
 from webapp.services import (
     admins,
     agreements,
     audit,
+    audit_chain,
     authenticators,
     devices,
+    forecast,
     invitations,
     keys,
     log_in,
     onboarding,
     requests,
     robot_check,
+    seed,
     sessions,
     sign_up,
+    statistics,
     sweep,
 )
 from webapp.services.devices import NewDevice
@@ -59,8 +57,6 @@ from webapp.services.errors import SignUpRefused
 
 DAYS = 42
 FILLED = "demo.filled"
-COLLEAGUE = "grace_lim@tech.gov.sg"
-"""The admin who decided on all of it. She shares the office with whoever runs the demo, and has her own phone."""
 
 _DAY = timedelta(days=1)
 _BROWSER = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/140.0 Safari/537.36 Edg/140.0"
@@ -68,130 +64,6 @@ _BROWSER = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/
 
 class DemoRefused(Exception):
     """Sample data do not belong here; the message says why, and what to do."""
-
-
-# Who they are, and the days before the present on which things happened to them.
-
-WAITING = {
-    # An address: whether SEED is asked for, and how long ago.
-    "tan_wei_ling@moe.gov.sg": (True, 4.2),
-    "nurul_aisyah@moh.gov.sg": (False, 3.9),
-    "kumar_rajan@lta.gov.sg": (True, 3.1),
-    "Lim_Jia_Hui@hdb.gov.sg": (False, 2.8),
-    "siti_nurhaliza@schools.gov.sg": (None, 2.2),
-    "ong_kai_xiang@iras.gov.sg": (True, 1.9),
-    "priya_nair@nea.gov.sg": (False, 1.4),
-    "goh_zhi_wei@ura.gov.sg": (False, 1.1),
-    "muhammad_hafiz@ica.gov.sg": (True, 0.9),
-    "chua_mei_fang@cpf.gov.sg": (False, 0.4),
-    "deepa_krishnan@mof.gov.sg": (True, 0.2),
-    "teo_boon_kiat@mom.gov.sg": (False, 0.05),
-}
-NOT_YET_ACCEPTED = {
-    "lee_hui_min@moe.gov.sg": (False, 1.2),
-    "ahmad_faizal@lta.gov.sg": (True, 2.6),
-    "wong_shu_ting@hdb.gov.sg": (False, 4.1),
-    "anand_pillai@moh.gov.sg": (False, 6.8),
-    "koh_yi_xuan@iras.gov.sg": (True, 9.3),
-    "nur_syafiqah@nea.gov.sg": (False, 12.9),
-    "chan_wai_kit@ura.gov.sg": (False, 16.2),
-    "suresh_menon@tech.gov.sg": (True, 19.7),
-    # From here on a reminder came each day.
-    "ng_xiu_li@mom.gov.sg": (False, 24.4),
-    "faridah_ismail@ica.gov.sg": (False, 25.8),
-    "low_jun_hao@schools.gov.sg": (None, 27.1),
-    "kavitha_subramaniam@cpf.gov.sg": (True, 28.3),
-    "yeo_pei_shan@mof.gov.sg": (False, 29.2),
-}
-ACTIVE = {
-    "Alvin_TAN@tech.gov.sg": (True, 41.0),
-    "rachel_lim@tech.gov.sg": (True, 40.2),
-    "vignesh_kumar@tech.gov.sg": (False, 39.8),
-    "haslinda_osman@moe.gov.sg": (True, 39.1),
-    "ho_jing_wen@moe.gov.sg": (False, 36.7),
-    "daniel_ng@cpf.gov.sg": (False, 35.2),
-    "sharifah_aminah@hdb.gov.sg": (True, 33.6),
-    "toh_kok_leong@hdb.gov.sg": (False, 31.4),
-    "meera_iyer@iras.gov.sg": (False, 29.9),
-    "zulkifli_rahman@lta.gov.sg": (True, 27.5),
-    "cheryl_ong@lta.gov.sg": (False, 25.1),
-    "foo_wei_jie@mom.gov.sg": (False, 23.8),
-    "nadia_yusof@moh.gov.sg": (True, 21.3),
-    "gopal_raman@moh.gov.sg": (False, 18.6),
-    "sim_li_ting@nea.gov.sg": (False, 16.9),
-    "ibrahim_salleh@ura.gov.sg": (True, 14.2),
-    "seah_min_hui@ica.gov.sg": (False, 11.7),
-    "lakshmi_devi@mof.gov.sg": (True, 9.4),
-    "quek_hong_yi@schools.gov.sg": (None, 7.8),
-    "aisha_binte_omar@tech.gov.sg": (True, 5.6),
-    "jeremy_chia@tech.gov.sg": (False, 3.7),
-    "pang_su_yin@iras.gov.sg": (True, 2.9),
-}
-SEED_WAITS = {"aisha_binte_omar@tech.gov.sg", "pang_su_yin@iras.gov.sg", "ahmad_faizal@lta.gov.sg"}
-SEED_REJECTED = {
-    "sharifah_aminah@hdb.gov.sg": "Your team works on GSIB laptops only. Ask again once you have an internet device.",
-    "nadia_yusof@moh.gov.sg": "The device named in your project’s list is enrolled by the vendor.",
-}
-DEVICES = {
-    # Days ago; then hours later, as the MDM system reported. What it does not know begins with 0000: the stand-in of
-    # `./run` leaves it alone, so that it can be looked at.
-    "Alvin_TAN@tech.gov.sg": (
-        38.0,
-        NewDevice("Alvin’s ThinkPad", OperatingSystem.WINDOWS, "PF3A9K7L", "00005a1e-7c3d-4f6b-9a20-5d1c8e4b7f30"),
-        [],  # Never heard of, and removed after 14 days.
-    ),
-    "rachel_lim@tech.gov.sg": (
-        37.5,
-        NewDevice("MacBook Pro 14", OperatingSystem.MACOS, "C02ZN4PLMD6R", "3f8c2a7d-91be-4d05-8a6c-1e7b40d9f3a2"),
-        [(0.8, DeviceStatus.SOFTWARE_INSTALLED, ""), (1.5, DeviceStatus.ONBOARDED, "")],
-    ),
-    "haslinda_osman@moe.gov.sg": (
-        36.5,
-        NewDevice("Surface Laptop", OperatingSystem.WINDOWS, "010233704157", "b27e6d19-4c8a-4e37-bf51-90a3c7d2e684"),
-        [
-            (0.6, DeviceStatus.FAILED, "Device is not compliant: the disk is not encrypted with BitLocker."),
-            (20.0, DeviceStatus.SOFTWARE_INSTALLED, ""),
-            (20.9, DeviceStatus.ONBOARDED, ""),
-        ],
-    ),
-    "zulkifli_rahman@lta.gov.sg": (
-        6.2,
-        NewDevice("MacBook Air", OperatingSystem.MACOS, "FVFGK3C1Q6L7", "00007b94-2e1f-4a83-8d6e-3c5f9b0a1d72"),
-        [(1.1, DeviceStatus.FAILED, "Software installation error occurred while onboarding.")],
-    ),
-    "ibrahim_salleh@ura.gov.sg": (
-        3.1,
-        NewDevice("Dell Latitude", OperatingSystem.WINDOWS, "7XK2QY3", "0000e85c-6f02-4b19-a3d7-8b4e1c6f2a95"),
-        [],
-    ),
-    "lakshmi_devi@mof.gov.sg": (
-        1.4,
-        NewDevice("Work MacBook", OperatingSystem.MACOS, "C02DV8XHP3XY", "00002d47-8a5b-4c91-b6f0-7e3d9c1a4b58"),
-        [(0.7, DeviceStatus.SOFTWARE_INSTALLED, "")],
-    ),
-}
-REJECTED = {
-    "loh_cheng_soon@nea.gov.sg": (False, 33.0, "This is a shared mailbox. Sign up with your own address."),
-    "ravi_shankar@mof.gov.sg": (True, 22.5, "Your agency’s records show that you left in September."),
-    "azlan_hamid@hdb.gov.sg": (False, 15.1, "Your project does not use SGTS yet. Sign up again when it starts."),
-    "tay_siew_kheng@moe.gov.sg": (False, 8.3, "You signed up twice; your other request was approved."),
-    "bala_chandran@ica.gov.sg": (True, 2.4, "We could not confirm with your supervisor that you need it."),
-}
-NEVER_ACCEPTED = {
-    "chew_eng_huat@mom.gov.sg": (False, 37.9),  # Deleted since.
-    "noraini_kassim@cpf.gov.sg": (False, 34.3),
-    "sanjay_gupta@lta.gov.sg": (True, 33.1),
-    "liew_ah_kow@ura.gov.sg": (False, 32.2),
-    "hema_malini@iras.gov.sg": (False, 31.6),
-}
-SIGNED_UP_AGAIN = "sanjay_gupta@lta.gov.sg"
-INSISTENT = ("nurul_aisyah@moh.gov.sg", "anand_pillai@moh.gov.sg", "foo_wei_jie@mom.gov.sg")
-"""They signed up a second time, and were told by mail where they stand."""
-ASKED_AGAIN = ("koh_yi_xuan@iras.gov.sg", "kavitha_subramaniam@cpf.gov.sg")
-"""They asked for the invitation a second time."""
-BROKEN_OFF = ("chan_wai_kit@ura.gov.sg", "faridah_ismail@ica.gov.sg")
-"""They began onboarding and went home."""
-UNKNOWN = ("info@spf.gov.sg", "hello@stb.gov.sg", "contact@spf.gov.sg")
 
 
 def is_filled() -> bool:
@@ -215,30 +87,49 @@ def fill(now: datetime, policy: Policy) -> int:
         )
     story = Story(now, policy)
     story.plan()
-    with _mails_have_left(now - _DAY):
+    with _in_a_hurry():
         story.tell()
-    audit.record(FILLED, None, audit.SYSTEM, now)
-    db.session.commit()
+        statistics.count(now)
+        forecast.count_ahead(now, policy)
+        audit.record(FILLED, None, audit.SYSTEM, now)
+        db.session.commit()
+        audit_chain.seal(now)
     return db.session.scalar(select(func.count()).select_from(Account)) or 0
 
 
 @contextlib.contextmanager
-def _mails_have_left(until: datetime) -> Iterator[None]:
-    """Whatever is committed, its mails from before ``until`` count as sent: nobody wants them in the mailbox today."""
-    settings = current_app.config["SETTINGS"]
-
-    def send(_session: object) -> None:
-        old = select(Mail).where(Mail.state == MailState.QUEUED, Mail.created_at < until)
-        for mail in db.session.scalars(old):
-            mail.state, mail.tries, mail.last_answer = MailState.SENT, 1, "250 OK"
-            mail.sent_at = mail.created_at + timedelta(seconds=3)
-            mail.message_id = message_id(settings.secret_key, mail.key, settings.mail_default_sender)
-
-    event.listen(db.session, "before_commit", send)
+def _in_a_hurry() -> Iterator[None]:
+    """What is made up need not survive a power cut: SQLite waits for no disk meanwhile."""
+    if db.engine.dialect.name != "sqlite":
+        yield
+        return
+    _synchronous("OFF")
     try:
         yield
     finally:
-        event.remove(db.session, "before_commit", send)
+        _synchronous("FULL")
+
+
+def _synchronous(level: str) -> None:
+    db.session.remove()  # It cannot be changed within a transaction.
+    with contextlib.closing(db.engine.raw_connection()) as connection:
+        connection.cursor().execute(f"PRAGMA synchronous={level}")
+
+
+def log_ins() -> list[tuple[str, Role, str]]:
+    """Whoever of the cast sees the dashboard: the address, the role, and the key of the authenticator app."""
+    found = db.session.execute(
+        select(Account.email, Account.role, Authenticator.encrypted_key)
+        .join(Authenticator, Authenticator.account_id == Account.id)
+        .where(
+            Account.email_folded.in_((cast.COLLEAGUE, cast.SECOND_ADMIN, cast.AUDITOR)),
+            Account.role != Role.OFFICER,
+            Account.status == AccountStatus.ACTIVE,
+            Authenticator.confirmed_at.is_not(None),
+        )
+        .order_by(Account.id)
+    )
+    return [(row.email, row.role, keys.decrypt(row.encrypted_key)) for row in found]
 
 
 @dataclass
@@ -248,98 +139,164 @@ class Story:
     chance: random.Random = field(default_factory=lambda: random.Random(1965))
     _events: list[tuple[datetime, Callable[[datetime], None]]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.office = Office(self.policy)
+        self.mails = MailServer(self.now)
+
     # What happens when
 
     def plan(self) -> None:
         self._add(self.now - DAYS * _DAY, self._hire_colleague)
-        for email, (seed, days) in WAITING.items():
-            self._add(self._office_hours(days), partial(self._sign_up, email, seed))
-        for email, (seed, days) in NOT_YET_ACCEPTED.items():
-            self._invited(email, seed, days)
-        for email, (seed, days) in NEVER_ACCEPTED.items():
-            self._invited(email, seed, days)
-        for email, (seed, days, reason) in REJECTED.items():
-            self._add(self._office_hours(days) - 2 * _DAY, partial(self._sign_up, email, seed))
+        self._plan_officers()
+        self._plan_devices()
+        self._plan_project()
+        self._plan_admins()
+        for day in range(DAYS):
+            self._add(self.now - day * _DAY - timedelta(minutes=10), self._sweep)
+
+    def _plan_officers(self) -> None:
+        for email, (seed_wanted, days) in cast.WAITING.items():
+            self._add(self._office_hours(days), partial(self._sign_up, email, seed_wanted))
+        for people in (cast.NOT_YET_ACCEPTED, cast.NEVER_ACCEPTED):
+            for email, (seed_wanted, days) in people.items():
+                self._invited(email, seed_wanted, days)
+        for email, (seed_wanted, days, reason) in cast.REJECTED.items():
+            self._add(self._office_hours(days) - 2 * _DAY, partial(self._sign_up, email, seed_wanted))
             self._add(self._office_hours(days), partial(self._reject, email, RequestKind.TECHPASS, reason))
-        for email, (seed, days) in ACTIVE.items():
-            approved = self._invited(email, seed, days)
+        for email, (seed_wanted, days) in cast.ACTIVE.items():
+            approved = self._invited(email, seed_wanted, days)
             activated = approved + timedelta(hours=self.chance.uniform(1, 40))
             self._add(activated, partial(self._onboard, email, None))
             following = activated
-            while (following := following + self.chance.uniform(3, 11) * _DAY) < self.now:
+            while (following := following + self.chance.uniform(4, 13) * _DAY) < self.now:
                 self._add(following, partial(self._log_in, email))
-        self._add(self._office_hours(0.7), partial(self._sign_up, SIGNED_UP_AGAIN, True))
-        for number, email in enumerate(INSISTENT):
+        for email, days in cast.SEED_LATER.items():
+            self._add(self._office_hours(days), partial(self._ask_for_seed, email))
+        self._add(self._office_hours(0.7), partial(self._sign_up, cast.SIGNED_UP_AGAIN, True))
+        for number, email in enumerate(cast.INSISTENT):
             self._add(self._office_hours(1.3 - 0.4 * number), partial(self._sign_up, email, False))
-        for email, (days, device, reports) in DEVICES.items():
+        for email in cast.ASKED_AGAIN:
+            self._add(self._office_hours(3.3), partial(self._resend, email))
+        for email in cast.BROKEN_OFF:
+            self._add(self._office_hours(5.5), partial(self._onboard, email, Step.RECOVERY_CODES))
+        for domain, tries in (
+            cast.UNKNOWN.items() | {cast.ADDED_AGENCY[0]: cast.TRIED_DAYS, cast.DISMISSED: (6.3,)}.items()
+        ):
+            for days in tries:
+                self._add(self._office_hours(days), partial(self._sign_up, f"someone@{domain}", False))
+
+    def _plan_devices(self) -> None:
+        for email, (days, device, reports) in cast.DEVICES.items():
             registered = self._office_hours(days)
             self._add(registered, partial(self._register, email, device))
             for hours, status, reason in reports:
                 told = partial(self._report, device.intune_device_id, status, reason)
                 self._add(registered + timedelta(hours=hours), told)
-        for email in ASKED_AGAIN:
-            self._add(self._office_hours(3.3), partial(self._resend, email))
-        for email in BROKEN_OFF:
-            self._add(self._office_hours(5.5), partial(self._onboard, email, Step.RECOVERY_CODES))
-        for number, email in enumerate(UNKNOWN):
-            self._add(self._office_hours(20 - 6 * number), partial(self._sign_up, email, False))
-        for day in range(DAYS):
-            # Twice: the notice first, then termination once it has left (rule 3.4).
-            for minutes in (0, 5):
-                self._add(self.now - day * _DAY - timedelta(minutes=10 - minutes), self._sweep)
+
+    def _plan_project(self) -> None:
+        """Many are invited at one instant, and due together some hours ago."""
+        ended = start_of_day(singapore_date(self.now)) + cast.PROJECT_HOUR
+        if ended > self.now - timedelta(minutes=20):
+            ended -= _DAY
+        invited = ended - self.policy.invitation_days * _DAY
+        for email in cast.PROJECT:
+            days_before = self.chance.choice((1, 1, 2, 3)) * _DAY + timedelta(minutes=self.chance.randint(-90, 300))
+            self._add(invited - days_before, partial(self._sign_up, email, False))
+        self._add(invited, lambda at: self.office.approve_all(cast.PROJECT, at))
+        # The sweep that meets them, which knows what was usual until then.
+        self._add(ended + timedelta(minutes=1), self._count)
+        self._add(ended + timedelta(minutes=1), self._sweep)
+
+    def _plan_admins(self) -> None:
+        office = self.office
+        for email, days in cast.AUTOMATIC.items():
+            asked = self._office_hours(days)
+            self._add(asked, partial(self._sign_up, email, False))
+            self._add(asked + timedelta(minutes=1), self._approve_automatically)
+        for email, (role, days, reason) in cast.ROLES.items():
+            self._add(self._office_hours(days), partial(office.give_role, email, role, reason))
+        for days, what, email, reason in cast.ADMINS_DO:
+            self._add(self._office_hours(days), partial(office.act, what, email, reason))
+        for days, email, reason in cast.UNDONE:
+            self._add(self._office_hours(days), partial(office.change_mind, email, reason))
+        for days, email, question, answered, answer in cast.ASKED:
+            self._add(self._office_hours(days), partial(office.ask, email, question))
+            if answered is not None:
+                self._add(self._office_hours(answered), partial(office.answer, email, answer))
+        for days, admin, email, note in cast.NOTES:
+            self._add(self._office_hours(days), partial(office.note, admin, email, note))
+        for days, domain, change in cast.AGENCY_CHANGES:
+            self._add(self._office_hours(days), partial(office.change_agency, domain, change))
+        self._add(self.now - cast.ADDED_DAYS * _DAY, partial(office.add_agency, *cast.ADDED_AGENCY))
+        self._add(self._office_hours(5.1), partial(office.dismiss, cast.DISMISSED))
+        self._add(self._office_hours(11.4), office.add_days_off)
+        email, days = cast.LOCKED
+        self._add(self.now - days * _DAY, partial(self._log_in, email, known=False))
+        self._add(self.now - days * _DAY + timedelta(minutes=34), partial(office.holder_locks, email))
 
     def _invited(self, email: str, seed: bool | None, days: float) -> datetime:
         """Sign up, wait some hours, be approved ``days`` ago; when that was."""
         approved = self._office_hours(days)
-        self._add(approved - timedelta(hours=self.chance.uniform(2, 20)), partial(self._sign_up, email, seed))
+        self._add(self._office_hours(days + self.chance.uniform(0.1, 0.9)), partial(self._sign_up, email, seed))
         self._add(approved, partial(self._approve, email, RequestKind.TECHPASS))
-        if seed and email in SEED_REJECTED:
-            decide = partial(self._reject, email, RequestKind.SEED, SEED_REJECTED[email])
+        if seed and email in cast.SEED_REJECTED:
+            decide = partial(self._reject, email, RequestKind.SEED, cast.SEED_REJECTED[email])
             self._add(approved + timedelta(minutes=4), decide)
-        elif seed and email not in SEED_WAITS:
+        elif seed and email not in cast.SEED_WAITS:
             self._add(approved + timedelta(minutes=2), partial(self._approve, email, RequestKind.SEED))
         return approved
 
     def tell(self) -> None:
         # Sorted by time alone: what is planned for one instant keeps its order.
         for at, happens in sorted(self._events, key=lambda item: item[0]):
+            self.mails.deliver(until=at)
             happens(at)
+        self.mails.deliver(until=self.now)
+        self.mails.put_off()
 
     def _add(self, at: datetime, happens: Callable[[datetime], None]) -> None:
         if at <= self.now:
             self._events.append((at, happens))
 
     def _office_hours(self, days: float) -> datetime:
-        """So many days ago, moved to between 8 and 18 o'clock in Singapore, unless that is far off or still to come."""
+        """So many days ago, moved to between 8 and 18 o'clock in Singapore unless that is today; what came first stays
+        first. Deadlines are counted in days, so that a day more or less would change the story."""
         at = self.now - days * _DAY
-        morning = at.astimezone(SINGAPORE).replace(hour=8, minute=0, second=0, microsecond=0)
-        moved = morning + timedelta(hours=self.chance.uniform(0, 10))
-        # Deadlines are counted in days, so that a day more or less would change the story.
-        return moved if abs(moved - at) < _DAY / 2 and moved < self.now else at
+        midnight = start_of_day(singapore_date(at))
+        if midnight == start_of_day(singapore_date(self.now)):
+            return at
+        return midnight + timedelta(hours=8) + (at - midnight) * (10 / 24)
 
     # What happens
 
     def _hire_colleague(self, at: datetime) -> None:
-        link = admins.create(COLLEAGUE, at, self.policy)
+        link = admins.create(cast.COLLEAGUE, at, self.policy)
         assert link is not None
-        self._onboard(COLLEAGUE, None, at)
+        self._onboard(cast.COLLEAGUE, None, at)
 
     def _sign_up(self, email: str, seed: bool | None, at: datetime) -> None:
         with contextlib.suppress(SignUpRefused):
             sign_up.sign_up(email, seed, _solved(), audit.By.visitor(self._peer()), at)
 
     def _approve(self, email: str, kind: RequestKind, at: datetime) -> None:
-        requests.approve(self._request(email, kind), self._colleague(), at, self.policy)
+        requests.approve(open_request(email, kind), self._admin(at), at, self.policy)
+
+    def _approve_automatically(self, at: datetime) -> None:
+        requests.approve_automatically(at, self.policy)
 
     def _reject(self, email: str, kind: RequestKind, reason: str, at: datetime) -> None:
-        requests.reject(self._request(email, kind), reason, self._colleague(), at, self.policy)
+        requests.reject(open_request(email, kind), reason, self._admin(at), at, self.policy)
+
+    def _ask_for_seed(self, email: str, at: datetime) -> None:
+        account = latest(email)
+        seed.request(account.id, audit.By.person(account, self._peer()), at, self.policy)
 
     def _resend(self, email: str, at: datetime) -> None:
-        account = _account(email)
+        account = latest(email)
         invitations.resend(account.id, InvitationKind.TECHPASS, audit.By.visitor(self._peer()), at, self.policy)
 
     def _register(self, email: str, device: NewDevice, at: datetime) -> None:
-        account = _account(email)
+        account = latest(email)
         devices.register(account.id, device, audit.By.person(account, self._peer()), at, self.policy)
 
     def _report(self, intune_device_id: str, status: DeviceStatus, reason: str, at: datetime) -> None:
@@ -347,11 +304,18 @@ class Story:
         db.session.commit()
 
     def _sweep(self, at: datetime) -> None:
-        sweep.sweep(at, self.policy, confirmed=True)
+        if sweep.sweep(at, self.policy).done.get("expired"):
+            # The notice first, then termination once it has left (rule 3.4).
+            at += timedelta(minutes=5)
+            self.mails.deliver(until=at)
+            sweep.sweep(at, self.policy)
+
+    def _count(self, at: datetime) -> None:
+        statistics.count(at)
 
     def _onboard(self, email: str, until: Step | None, at: datetime) -> None:
         """Follow the link and answer each step, a minute apiece; up to ``until``, or to the end with None."""
-        account = _account(email)
+        account = latest(email)
         live = invitations.live_invitation(account.id, InvitationKind.TECHPASS)
         assert live is not None
         purpose = invitation_purpose(live.kind)
@@ -370,7 +334,9 @@ class Story:
                 case Step.PERMISSIONS:
                     onboarding.accept_permissions(session, by, at)
                 case Step.AUTHENTICATOR:
-                    onboarding.confirm_authenticator(session, _app(account.id).at(at), by, at, self.policy)
+                    app = _app(account.id)
+                    assert app is not None
+                    onboarding.confirm_authenticator(session, app.at(at), by, at, self.policy)
                 case Step.RECOVERY_CODES:
                     code = authenticators.codes_to_save(session.account)[0]
                     onboarding.confirm_recovery_codes(session, code, by, at, self.policy, _BROWSER)
@@ -382,42 +348,38 @@ class Story:
                 assert session is not None
                 step = onboarding.where(session, at).step
 
-    def _log_in(self, email: str, at: datetime) -> None:
+    def _log_in(self, email: str, at: datetime, *, known: bool | None = None) -> None:
+        account = find(email)
+        app = _app(account.id) if account is not None and account.status is AccountStatus.ACTIVE else None
+        if account is None or app is None:
+            return  # An admin was faster.
         attempt_id = log_in.start(email, at, self.policy).attempt_id
         nonce = db.session.get_one(LogInAttempt, attempt_id).nonce
-        known = self.chance.random() < 0.8
+        known = self.chance.random() < 0.8 if known is None else known
         at += timedelta(seconds=40)
         code = derive_code(keys.secret_key(), LOG_IN_CODE, nonce)
         log_in.check_code(attempt_id, code, at, self.policy, known_browser=known)
         at += timedelta(seconds=20)
-        account = _account(email)
         by = audit.By.person(account, self._peer())
-        code = _app(account.id).at(at)
+        code = app.at(at)
         log_in.finish_with_authenticator(
             attempt_id, code, by, at, self.policy, _BROWSER, marked_at=at if known else None
         )
 
-    def _colleague(self) -> audit.By:
-        return audit.By.person(_account(COLLEAGUE), "192.0.2.10")
-
-    def _request(self, email: str, kind: RequestKind) -> int:
-        query = select(Request.id).where(Request.account_id == _account(email).id, Request.kind == kind)
-        return db.session.scalars(query.where(Request.state == RequestState.OPEN)).one()
+    def _admin(self, at: datetime) -> audit.By:
+        """Whoever decides: mostly the colleague, in turn with the second admin once there is one."""
+        since = self.now - cast.ROLES[cast.SECOND_ADMIN][1] * _DAY + _DAY
+        second = at > since and self.chance.random() < 0.35
+        return person(cast.SECOND_ADMIN if second else cast.COLLEAGUE)
 
     def _peer(self) -> str:
         return f"192.0.2.{self.chance.randint(20, 250)}"
 
 
-def _account(email: str) -> Account:
-    """The latest account of an address: who signed up again has two."""
-    query = select(Account).where(Account.email_folded == email.lower()).order_by(Account.id.desc()).limit(1)
-    return db.session.scalars(query).one()
-
-
-def _app(account_id: int) -> pyotp.TOTP:
-    """The authenticator app of an account."""
-    sealed = db.session.scalars(select(Authenticator.encrypted_key).filter_by(account_id=account_id)).one()
-    return pyotp.TOTP(keys.decrypt(sealed))
+def _app(account_id: int) -> pyotp.TOTP | None:
+    """The authenticator app of an account, if it has one now."""
+    sealed = db.session.scalar(select(Authenticator.encrypted_key).filter_by(account_id=account_id))
+    return None if sealed is None else pyotp.TOTP(keys.decrypt(sealed))
 
 
 def _solved() -> str:

@@ -229,6 +229,7 @@ WORDS: dict[str, str | Callable[[dict[str, Any]], str]] = {
     "agency.dismissed": "An unknown agency dismissed",
     "holiday.added": "A day off added",
     "holiday.removed": "A day off removed",
+    "demo.filled": "Sample data written, for development",
     "sweep.held": "A part of the sweep held, to be looked at",
     "audit.exported": lambda detail: f"The audit log given out as {str(detail.get('format', 'a file')).upper()}",
     "sweep.allowed": "A held part of the sweep let run",
