@@ -116,23 +116,16 @@ class Stack:
 
     def flask(self, *arguments: str, seconds: float = 60) -> str:
         """Run an operator's command beside the portal and give what it printed; raises when it fails."""
-        done = subprocess.run(
-            [sys.executable, "-m", "flask", "--app", "wsgi", *arguments],
-            cwd=self._cwd,
-            env=self.settings,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
-        if done.returncode:
-            raise RuntimeError(f"flask {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
-        return done.stdout
+        return self.run("flask", "--app", "wsgi", *arguments, seconds=seconds)
 
     def mdm(self, seconds: float = 60) -> str:
         """Have the stand-in for the MDM system move each device under way by one step; what it said of each."""
+        return self.run("webapp.dev.mdm_simulator", "--once", seconds=seconds)
+
+    def run(self, module: str, *arguments: str, seconds: float = 60) -> str:
+        """Run ``python -m module`` with the portal's settings and give what it printed; raises when it fails."""
         done = subprocess.run(
-            [sys.executable, "-m", "webapp.dev.mdm_simulator", "--once"],
+            [sys.executable, "-m", module, *arguments],
             cwd=self._cwd,
             env=self.settings,
             capture_output=True,
@@ -141,7 +134,7 @@ class Stack:
             check=False,
         )
         if done.returncode:
-            raise RuntimeError(f"the MDM simulator failed:\n{done.stdout}{done.stderr}")
+            raise RuntimeError(f"{module} {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
         return done.stdout
 
 

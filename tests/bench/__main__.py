@@ -15,6 +15,7 @@ BENCHMARKS = {
     "sweep-idle": "sweep:run_idle",
     "mail": "mail:run_mail",
     "approve-to-mail": "mail:run_approve_to_mail",
+    "dashboard": "dashboard:run_dashboard",
     "start": "start:run_start",
     "neutral": "neutral:run_neutral",
 }

@@ -29,11 +29,11 @@ def fresh(account):
 
 
 def text_of(page):
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", page.text)).split())
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", page.text.replace("<wbr>", ""))).split())
 
 
 def found(page):
-    return re.findall(r'href="/admin/accounts/\d+">([^<]+)</a>', page.text)
+    return re.findall(r'href="/admin/accounts/\d+">\s*([^<]+?)\s*</a>', page.text.replace("<wbr>", ""))
 
 
 # The list.

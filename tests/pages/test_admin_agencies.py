@@ -70,7 +70,8 @@ def test_the_list_says_how_each_agency_stands(client, make, admin):
     assert "20 agencies shown" in text
     row = text[text.index("Ministry of Education") :]
     row = row[: row.index("</tr>")]
-    for words in ("moe.gov.sg", "Open", "Offered", "By hand", "Not allowed", f"/admin/requests?agency={agency().id}\">4<"):
+    waiting = f'/admin/requests?agency={agency().id}">4<'
+    for words in ("moe.gov.sg", "Open", "Offered", "By hand", "Not allowed", waiting):
         assert words in row
     assert "Unknown agencies" not in text
 

@@ -46,22 +46,30 @@ def test_words_are_looked_for_in_address_and_names(make, words, expected):
     assert [name.lower() for name in found(words)] == expected
 
 
-def test_whose_whole_address_was_typed_comes_first_and_never_twice(make, monkeypatch):
-    monkeypatch.setattr(people, "PAGE", 2)
+def test_a_whole_address_finds_whoever_has_it_or_had_it_alone(make, monkeypatch):
     make.account(AccountStatus.TERMINATED, "tan@moh.gov.sg")
     make.account(email="tan@moh.gov.sg")
-    for name in ("a", "b", "c"):
-        make.account(email=f"{name}.tan@moh.gov.sg")
+    make.account(email="a.tan@moh.gov.sg")
     accounts, more = people.find(Wanted(" TAN@moh.gov.sg "))
-    assert [(a.email, a.status) for a in accounts[:2]] == [
-        ("tan@moh.gov.sg", "active"),
-        ("tan@moh.gov.sg", "terminated"),
-    ]
-    assert [a.email for a in accounts[2:]] == ["c.tan@moh.gov.sg", "b.tan@moh.gov.sg"]
-    assert more
-    accounts, more = people.find(Wanted("tan@moh.gov.sg"), accounts[-1].id)
-    assert [a.email for a in accounts] == ["a.tan@moh.gov.sg"]
+    assert [(a.email, a.status) for a in accounts] == [("tan@moh.gov.sg", "active"), ("tan@moh.gov.sg", "terminated")]
     assert not more
+    # What nobody has is a part of an address.
+    assert [a.email for a in people.find(Wanted("a.tan@moh"))[0]] == ["a.tan@moh.gov.sg"]
+    monkeypatch.setattr(people, "PAGE", 1)
+    accounts, more = people.find(Wanted("tan@moh.gov.sg"))
+    assert more
+    assert [a.status for a in people.find(Wanted("tan@moh.gov.sg"), accounts[0].id)[0]] == ["terminated"]
+
+
+def test_the_newest_are_looked_at_first_and_all_of_them_after(make, monkeypatch):
+    monkeypatch.setattr(people, "_NEWEST", 2)
+    monkeypatch.setattr(people, "PAGE", 2)
+    for number in range(5):
+        make.account(email=f"{'tan' if number != 3 else 'lim'}{number}@moh.gov.sg")
+    accounts, more = people.find(Wanted("tan"))
+    assert ([a.email for a in accounts], more) == (["tan4@moh.gov.sg", "tan2@moh.gov.sg"], True)
+    accounts, more = people.find(Wanted("tan"), accounts[-1].id)
+    assert ([a.email for a in accounts], more) == (["tan1@moh.gov.sg", "tan0@moh.gov.sg"], False)
 
 
 def test_filters_narrow_and_the_deleted_are_found_by_their_status_alone(make):

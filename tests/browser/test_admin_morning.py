@@ -1,0 +1,162 @@
+"""An admin's morning: the queue by keyboard, a race, a person found, a held sweep, failed mail, the record."""
+
+from __future__ import annotations
+
+import csv
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests import servers
+from tests.browser import night
+from tests.browser.conftest import World, log_in, onboard
+
+
+@pytest.fixture
+def morning(browser: Browser, postgresql_cluster):
+    """A portal with time to undo, whose sweep asks before it ends more than three accounts, after a busy night."""
+    env = {"UNDO_SECONDS": "10", "SWEEP_LIMIT": "3"}
+    with (
+        servers.smtp() as smtp,
+        servers.stack(
+            database_url=postgresql_cluster.create_database(), mail=(smtp.host, smtp.port), env=env
+        ) as running,
+    ):
+        smtp.answer_recipient = lambda address: "550 no such mailbox" if address == night.BOUNCED else None
+        running.run("tests.browser.night")
+        yield World(running, smtp, browser)
+
+
+def becomes_admin(world: World, email: str):
+    said = world.stack.flask("admin", "create", email)
+    page = world.person(accept_downloads=True).new_page()
+    totp, _ = onboard(world, page, said.split()[-1], seed=False)
+    return page, totp
+
+
+def row(page: Page, email: str):
+    return page.get_by_role("row").filter(has_text=email)
+
+
+def test_an_admins_morning(morning, look, tmp_path):
+    world = morning
+    page, totp = becomes_admin(world, "boss@tech.gov.sg")
+
+    # The next day: logs in, and sees what waits.
+    world.stack.advance(timedelta(minutes=31))
+    page.goto("/admin")
+    log_in(world, page, "boss@tech.gov.sg", totp)
+    world.stack.flask("sweep")
+    colleague, _ = becomes_admin(world, "colleague@tech.gov.sg")
+    page.goto("/admin")
+    main = page.locator("main")
+    expect(main).to_contain_text("31")
+    expect(main).to_contain_text("Unusually many accounts would end")
+    look(page, "admin-start")
+
+    # Clears the queue by keyboard: the first is rejected with a reason, the second taken back and approved again.
+    page.get_by_role("navigation", name="Admin").get_by_role("link", name="Requests").click()
+    expect(page.get_by_role("row")).to_have_count(1 + night.WAITING + 1)
+    look(page, "admin-requests")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    look(page, "admin-keys")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    first, second = night.waiting(0), night.waiting(1)
+    page.keyboard.press("j")
+    expect(row(page, first)).to_be_focused()
+    page.keyboard.press("r")
+    expect(page.get_by_role("button", name="Reject TechPass")).to_be_visible()
+    look(page, "admin-reject")
+    page.get_by_label("Or in your own words").fill("This is a shared mailbox.")
+    page.keyboard.press("Enter")
+    expect(row(page, first)).to_contain_text("Rejected")
+
+    def focused_row(email: str) -> None:
+        expect(row(page, email).locator(":focus")).to_have_count(1)
+
+    focused_row(second)
+    page.keyboard.press("a")
+    expect(row(page, second)).to_contain_text("Approved")
+    focused_row(night.waiting(2))
+    page.keyboard.press("u")
+    expect(row(page, second).get_by_role("button", name=f"Approve TechPass for {second}")).to_be_visible()
+    assert not world.smtp.to(second)
+    expect(row(page, second)).to_be_focused()
+    for number in range(1, night.WAITING - 1):
+        email = night.waiting(number)
+        page.keyboard.press("a")
+        expect(row(page, email)).to_contain_text("Approved")
+        focused_row(night.waiting(number + 1))
+
+    # Two admins race on one row: the second is told what the first did.
+    last = night.waiting(night.WAITING - 1)
+    colleague.goto("/admin/requests?q=" + last)
+    page.keyboard.press("a")
+    expect(row(page, last)).to_contain_text("Approved")
+    colleague.get_by_role("button", name=f"Approve TechPass for {last}").click()
+    expect(row(colleague, last)).to_contain_text("boss@tech.gov.sg has approved this request already")
+    assert "shared mailbox" in world.mail(first, "not approved").text
+    world.mail(last, "activate it before")
+    assert len([one for one in world.smtp.to(second) if "activate it before" in one.subject]) == 1
+
+    # Finds a person, and gives them more time.
+    page.goto("/admin/accounts")
+    page.get_by_label(re.compile("name", re.IGNORECASE)).first.fill("wei_ling")
+    link = page.get_by_role("link", name=night.PENDING)
+    expect(link).to_be_visible()
+    expect(page).to_have_url(re.compile("q=wei_ling"))
+    look(page, "admin-people")
+    link.click()
+    look(page, "admin-account")
+    page.get_by_role("link", name=re.compile("^Extend")).click()
+    day = (world.now() + timedelta(days=40)).date()
+    page.locator("input[type=date]").fill(day.isoformat())
+    page.get_by_label("Reason").fill("On leave until next month")
+    look(page, "admin-extend")
+    page.get_by_role("button", name=re.compile("^Extend")).click()
+    expect(main).to_contain_text("extended")
+    assert f"{day:%B}" in world.mail(night.PENDING, "").text
+
+    # Looks at what is held, and lets it run.
+    page.goto("/admin/forecast")
+    expect(main).to_contain_text(f"terminate {night.OVERDUE} accounts")
+    look(page, "admin-forecast-held")
+    page.get_by_label("Why it may run").fill("A project that ended")
+    page.get_by_role("button", name=f"Let it terminate {night.OVERDUE} accounts").click()
+    for number in range(night.OVERDUE):
+        world.mail(f"late_{number}@nea.gov.sg", "terminated")
+
+    # Sends failed mail again, once the mailbox is there.
+    page.goto("/admin/mail?state=failed")
+    expect(row(page, night.BOUNCED)).to_contain_text("550 no such mailbox")
+    look(page, "admin-mail-failed")
+    world.smtp.answer_recipient = lambda _address: None
+    page.get_by_role("button", name=re.compile("Send again|Send all")).last.click()
+    world.mail(night.BOUNCED, "received")
+
+    # Takes the record along, and has it verified.
+    page.goto("/admin/audit")
+    look(page, "admin-audit")
+    with page.expect_download() as begun:
+        page.get_by_role("link", name="CSV").click()
+    begun.value.save_as(tmp_path / "audit.csv")
+    with Path(tmp_path / "audit.csv").open(newline="", encoding="utf-8-sig") as file:
+        text = "\n".join(",".join(line) for line in csv.reader(file))
+    for action in (
+        "techpass.approval_undone",
+        "techpass.rejected",
+        "invitation.extended",
+        "sweep.allowed",
+        "mail.retried",
+    ):
+        assert action in text, action
+
+    def sealed() -> bool:
+        return re.search(r"^[1-9]\d{2,} events", world.stack.flask("audit", "verify")) is not None
+
+    servers.wait_until(sealed, "the record to be sealed", seconds=70)
