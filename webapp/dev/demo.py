@@ -229,7 +229,7 @@ class Story:
             self._add(self._office_hours(days), partial(office.change_agency, domain, change))
         self._add(self.now - cast.ADDED_DAYS * _DAY, partial(office.add_agency, *cast.ADDED_AGENCY))
         self._add(self._office_hours(5.1), partial(office.dismiss, cast.DISMISSED))
-        self._add(self._office_hours(11.4), office.add_days_off)
+        self._add(self._office_hours(cast.DAYS_OFF_ADDED), office.add_days_off)
         email, days = cast.LOCKED
         self._add(self.now - days * _DAY, partial(self._log_in, email, known=False))
         self._add(self.now - days * _DAY + timedelta(minutes=34), partial(office.holder_locks, email))
@@ -259,13 +259,18 @@ class Story:
             self._events.append((at, happens))
 
     def _office_hours(self, days: float) -> datetime:
-        """So many days ago, moved to between 8 and 18 o'clock in Singapore unless that is today; what came first stays
-        first. Deadlines are counted in days, so that a day more or less would change the story."""
+        """So many days ago, moved to between 8 and 18 o'clock in Singapore, or until now; what came first stays first.
+
+        Deadlines are counted in days, so that a day more or less would change the story.
+        """
         at = self.now - days * _DAY
         midnight = start_of_day(singapore_date(at))
-        if midnight == start_of_day(singapore_date(self.now)):
-            return at
-        return midnight + timedelta(hours=8) + (at - midnight) * (10 / 24)
+        opens, closes = timedelta(hours=8), timedelta(hours=18)
+        whole_day = min(_DAY, self.now - midnight)
+        if whole_day < _DAY:
+            # Today may not have come to office hours yet.
+            opens, closes = min(opens, whole_day * 0.6), whole_day
+        return midnight + opens + (at - midnight) * ((closes - opens) / whole_day) if whole_day else at
 
     # What happens
 

@@ -266,8 +266,9 @@ AGENCY_CHANGES = [
     (16.2, "cpf.gov.sg", {"approves_automatically": False}),
     (10.7, "nea.gov.sg", {"vendors_allowed": True}),
 ]
-DAYS_OFF = {9: "Office closed for the team’s off-site", 24: "Data centre move"}
-"""The first weekday so many days ahead."""
+DAYS_OFF = {16: "Office closed for the team’s off-site", 31: "Data centre move"}
+"""The first business day so many days after they were added, which was `DAYS_OFF_ADDED` days ago."""
+DAYS_OFF_ADDED = 11.4
 
 BOUNCES = {
     # To whom, of which kind (None: all since so many days ago): what the mail server said.
