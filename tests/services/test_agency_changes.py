@@ -134,7 +134,9 @@ def test_a_change_is_recorded_by_what_changed_alone_and_counts_at_once(app, now)
             },
         )
     ]
-    assert agencies.find("moe.gov.sg").mode is AgencyMode.REFUSED
+    moe = agencies.find("moe.gov.sg")
+    assert moe is not None
+    assert moe.mode is AgencyMode.REFUSED
 
 
 def test_no_change_writes_nothing(app, now):
@@ -167,7 +169,7 @@ def test_open_requests_are_approved_as_was_said_once_approval_is_automatic(app, 
     ]
     assert app.extensions["redis"].exists("portal:woken:approve"), "nobody was woken"
     approve_automatically()
-    state = {True: [], False: []}
+    state: dict[bool, list[str]] = {True: [], False: []}
     for domain, each in db.session.execute(
         select(Account.email, Request.state).join(Account, Request.account_id == Account.id)
     ):

@@ -69,8 +69,11 @@ def test_each_line_is_told_what_it_does_and_all_is_done_at_once(app, now, form):
     assert recorded() == []
     assert agency_import.apply(text, found.version, SYSTEM, now) == 2
     assert recorded() == [("agency.added", "hsa.gov.sg"), ("agency.changed", "moe.gov.sg")]
-    assert agencies.find("hsa.gov.sg").name == "Health Sciences Authority"
-    assert agencies.find("moe.gov.sg").approves_automatically
+    hsa, moe = agencies.find("hsa.gov.sg"), agencies.find("moe.gov.sg")
+    assert hsa is not None
+    assert moe is not None
+    assert hsa.name == "Health Sciences Authority"
+    assert moe.approves_automatically
     assert {verdict for _, _, verdict, _ in verdicts(text)} == {Verdict.UNCHANGED}
 
 

@@ -865,6 +865,7 @@ def test_a_preview_reads_as_the_mail_does_but_for_its_links_and_codes(world, app
             assert not re.search(r"\bhref\b|/not-me/|/invitations/|/seed/|/requests/|/set-up-authenticator/", each.html)
             letter = load([kept])[0]
             link, attempt, account = letter.invitation, letter.attempt, letter.account
+            assert account is not None
             assert ("••••••" in each.html) is ("••••••" in each.text)
             secrets = [*(each for each in mail.secrets if len(each) > 6), account.receipt_nonce, account.receipt_hash]
             secrets += [link.nonce, link.token_hash] if link else []

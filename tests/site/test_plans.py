@@ -147,7 +147,7 @@ CROWD = [
     SELECT kind || id, kind, id, email, '{}', id % 2 = 0,
         CASE WHEN id % 20 = 0 THEN 'queued' WHEN id % 50 = 1 THEN 'failed' ELSE 'sent' END,
         created_at, created_at, 0, ''
-    FROM account, unnest(ARRAY['request_received', 'techpass_onboarding', 'terminated']) AS kind
+    FROM account, unnest(ARRAY['request_received', 'techpass_onboarding', 'terminated', 'inactivity_reminder']) AS kind
     WHERE email LIKE 'crowd%'
     """,
     """
@@ -453,7 +453,9 @@ def test_the_audit_log_and_its_seal(plans, people, now):
             connection.execute(text(statement))
     later = now + 4 * DAY
     day = singapore_date(now) + DAY
-    dates = {"since": day, "until": day + DAY}
+    dates: Any = {"since": day, "until": day + DAY}
+    filters: Any
+    more: Any
     before = audit_log.Mark(now + DAY, 5)
     for filters, index in (
         ({}, "ix_audit_event_at"),

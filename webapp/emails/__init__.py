@@ -54,7 +54,7 @@ def request_rejected(account: Account, request_id: int, now: datetime, took_back
 
     ``took_back`` are the mails that it leaves no purpose to; they leave after all if it is taken back (rule 8.2).
     """
-    others = {"took_back": list(took_back)} if took_back else {}
+    others: dict[str, Any] = {"took_back": list(took_back)} if took_back else {}
     return _row("request_rejected", request_id, account, now, request_id=request_id, **others)
 
 

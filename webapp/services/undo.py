@@ -78,8 +78,10 @@ def undo(request_id: int, by: audit.By, now: datetime, policy: Policy) -> Reques
         # They signed up again since: of one address there is but one live account.
         db.session.rollback()
         raise TooLate(Late.SIGNED_UP_AGAIN) from None
-    what = "approval_undone" if approved else "rejection_undone"
-    audit.record(f"{request.kind}.{what}", account.id, by, now, request=request.id)
+    if approved:
+        audit.record(f"{request.kind}.approval_undone", account.id, by, now, request=request.id)
+    else:
+        audit.record(f"{request.kind}.rejection_undone", account.id, by, now, request=request.id)
     db.session.commit()
     return request
 

@@ -40,8 +40,8 @@ LINK_NAMES = {
     InvitationKind.AUTHENTICATOR: "Link to a new authenticator",
 }
 ACTION_NAMES = {
-    Action.RESEND: "Send again",
-    Action.EXTEND: "Extend",
+    Action.RESEND: "Send the invitation again",
+    Action.EXTEND: "Extend the invitation",
     Action.HOLD: "Put on hold",
     Action.RELEASE: "End the hold",
     Action.ENABLE: "Enable",
