@@ -39,6 +39,7 @@ from webapp.services import (
     audit_chain,
     authenticators,
     devices,
+    edit_profile,
     forecast,
     invitations,
     keys,
@@ -164,12 +165,13 @@ class Story:
             self._add(self._office_hours(days) - 2 * _DAY, partial(self._sign_up, email, seed_wanted))
             self._add(self._office_hours(days), partial(self._reject, email, RequestKind.TECHPASS, reason))
         for email, (seed_wanted, days) in cast.ACTIVE.items():
-            approved = self._invited(email, seed_wanted, days)
-            activated = approved + timedelta(hours=self.chance.uniform(1, 40))
-            self._add(activated, partial(self._onboard, email, None))
-            following = activated
-            while (following := following + self.chance.uniform(4, 13) * _DAY) < self.now:
-                self._add(following, partial(self._log_in, email))
+            self._invited(email, seed_wanted, days)
+            since = days - self.chance.uniform(0.06, 1.6)
+            self._add(self._office_hours(since), partial(self._onboard, email, None))
+            if email in cast.PROFILES:
+                self._add(self._office_hours(since) + timedelta(minutes=20), partial(self._introduce, email))
+            while (since := since - self.chance.uniform(4, 13)) > 0:
+                self._add(self._office_hours(since), partial(self._log_in, email))
         for email, days in cast.SEED_LATER.items():
             self._add(self._office_hours(days), partial(self._ask_for_seed, email))
         self._add(self._office_hours(0.7), partial(self._sign_up, cast.SIGNED_UP_AGAIN, True))
@@ -234,8 +236,8 @@ class Story:
         self._add(self.now - days * _DAY, partial(self._log_in, email, known=False))
         self._add(self.now - days * _DAY + timedelta(minutes=34), partial(office.holder_locks, email))
 
-    def _invited(self, email: str, seed: bool | None, days: float) -> datetime:
-        """Sign up, wait some hours, be approved ``days`` ago; when that was."""
+    def _invited(self, email: str, seed: bool | None, days: float) -> None:
+        """Sign up, wait some hours, be approved ``days`` ago."""
         approved = self._office_hours(days)
         self._add(self._office_hours(days + self.chance.uniform(0.1, 0.9)), partial(self._sign_up, email, seed))
         self._add(approved, partial(self._approve, email, RequestKind.TECHPASS))
@@ -244,7 +246,6 @@ class Story:
             self._add(approved + timedelta(minutes=4), decide)
         elif seed and email not in cast.SEED_WAITS:
             self._add(approved + timedelta(minutes=2), partial(self._approve, email, RequestKind.SEED))
-        return approved
 
     def tell(self) -> None:
         # Sorted by time alone: what is planned for one instant keeps its order.
@@ -264,6 +265,8 @@ class Story:
         Deadlines are counted in days, so that a day more or less would change the story.
         """
         at = self.now - days * _DAY
+        if at > self.now:
+            return at
         midnight = start_of_day(singapore_date(at))
         opens, closes = timedelta(hours=8), timedelta(hours=18)
         whole_day = min(_DAY, self.now - midnight)
@@ -278,6 +281,7 @@ class Story:
         link = admins.create(cast.COLLEAGUE, at, self.policy)
         assert link is not None
         self._onboard(cast.COLLEAGUE, None, at)
+        self._introduce(cast.COLLEAGUE, at + timedelta(minutes=20))
 
     def _sign_up(self, email: str, seed: bool | None, at: datetime) -> None:
         with contextlib.suppress(SignUpRefused):
@@ -291,6 +295,12 @@ class Story:
 
     def _reject(self, email: str, kind: RequestKind, reason: str, at: datetime) -> None:
         requests.reject(open_request(email, kind), reason, self._admin(at), at, self.policy)
+
+    def _introduce(self, email: str, at: datetime) -> None:
+        account = latest(email)
+        first_name, last_name, department = cast.PROFILES[email]
+        given = {"first_name": first_name, "last_name": last_name, "department": department}
+        edit_profile.change(account.id, given, audit.By.person(account, self._peer()), at)
 
     def _ask_for_seed(self, email: str, at: datetime) -> None:
         account = latest(email)

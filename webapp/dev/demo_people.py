@@ -85,6 +85,20 @@ ACTIVE = {
     "norliza_ahmad@acra.gov.sg": (True, 9.2),
     "tham_kah_wai@acra.gov.sg": (False, 21.9),
 }
+PROFILES = {
+    # Who gave a name once the account was active, and where they work.
+    COLLEAGUE: ("Grace", "Lim Hui Fang", "Identity Services"),
+    SECOND_ADMIN: ("Rachel", "Lim Xin Yi", "Identity Services"),
+    AUDITOR: ("Vignesh", "Kumar", "Internal Audit"),
+    "Alvin_TAN@tech.gov.sg": ("Alvin", "Tan Jun Wei", "Cloud Platforms"),
+    "haslinda_osman@moe.gov.sg": ("Haslinda", "Binte Osman", "Parents Gateway"),
+    "daniel_ng@cpf.gov.sg": ("Daniel", "Ng Kah Hoe", "Member Services"),
+    "zulkifli_rahman@lta.gov.sg": ("Zulkifli", "Bin Rahman", "Traffic Systems"),
+    "gopal_raman@moh.gov.sg": ("Gopal", "Raman", "Health Analytics"),
+    "sim_li_ting@nea.gov.sg": ("Li Ting", "Sim", "Weather Services"),
+    "koo_ee_ling@cpf.gov.sg": ("Ee Ling", "Koo", "Housing Schemes"),
+    "lakshmi_devi@mof.gov.sg": ("Lakshmi", "Devi", "Budget Systems"),
+}
 SEED_WAITS = {
     # TechPass was approved and SEED not yet: promised three business days later, some of them over.
     "norliza_ahmad@acra.gov.sg",
