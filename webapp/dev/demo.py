@@ -166,10 +166,11 @@ class Story:
             self._add(self._office_hours(days), partial(self._reject, email, RequestKind.TECHPASS, reason))
         for email, (seed_wanted, days) in cast.ACTIVE.items():
             self._invited(email, seed_wanted, days)
-            since = days - self.chance.uniform(0.06, 1.6)
-            self._add(self._office_hours(since), partial(self._onboard, email, None))
+            since = days - self.chance.uniform(0.11, 1.6)
+            activated = self._office_hours(since)
+            self._add(activated, partial(self._onboard, email, None))
             if email in cast.PROFILES:
-                self._add(self._office_hours(since) + timedelta(minutes=20), partial(self._introduce, email))
+                self._add(activated + timedelta(minutes=20), partial(self._introduce, email))
             while (since := since - self.chance.uniform(4, 13)) > 0:
                 self._add(self._office_hours(since), partial(self._log_in, email))
         for email, days in cast.SEED_LATER.items():
@@ -239,7 +240,7 @@ class Story:
     def _invited(self, email: str, seed: bool | None, days: float) -> None:
         """Sign up, wait some hours, be approved ``days`` ago."""
         approved = self._office_hours(days)
-        self._add(self._office_hours(days + self.chance.uniform(0.1, 0.9)), partial(self._sign_up, email, seed))
+        self._add(self._office_hours(days + self.chance.uniform(0.15, 0.9)), partial(self._sign_up, email, seed))
         self._add(approved, partial(self._approve, email, RequestKind.TECHPASS))
         if seed and email in cast.SEED_REJECTED:
             decide = partial(self._reject, email, RequestKind.SEED, cast.SEED_REJECTED[email])
@@ -260,11 +261,12 @@ class Story:
             self._events.append((at, happens))
 
     def _office_hours(self, days: float) -> datetime:
-        """So many days ago, moved to between 8 and 18 o'clock in Singapore, or until now; what came first stays first.
+        """About so many days ago, moved to between 8 and 18 o'clock in Singapore, or until now.
 
-        Deadlines are counted in days, so that a day more or less would change the story.
+        What is a tenth of a day apart stays in its order. Deadlines are counted in days, so that a day more or less
+        would change the story.
         """
-        at = self.now - days * _DAY
+        at = self.now - (days + self.chance.uniform(0, min(0.05, 0.3 * days))) * _DAY
         if at > self.now:
             return at
         midnight = start_of_day(singapore_date(at))
