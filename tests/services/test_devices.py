@@ -59,7 +59,8 @@ def actions(account: Account) -> list[str]:
 
 
 def details(action: str) -> list[dict[str, object]]:
-    return list(db.session.scalars(select(AuditEvent.detail).where(AuditEvent.action == action)))
+    query = select(AuditEvent.detail).where(AuditEvent.action == action).order_by(AuditEvent.id)
+    return list(db.session.scalars(query))
 
 
 def links(account: Account) -> list[tuple[InvitationState, object]]:
