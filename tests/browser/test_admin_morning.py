@@ -1,4 +1,4 @@
-"""An admin's morning: the queue by keyboard, a race, a person found, a held sweep, failed mail, the record."""
+"""An admin's morning: the queue by keyboard, a race, a person found, a held sweep, the record."""
 
 from __future__ import annotations
 
@@ -130,14 +130,6 @@ def test_an_admins_morning(morning, look, tmp_path):
     page.get_by_role("button", name=f"Let it terminate {night.OVERDUE} accounts").click()
     for number in range(night.OVERDUE):
         world.mail(f"late_{number}@nea.gov.sg", "terminated")
-
-    # Sends failed mail again, once the mailbox is there.
-    page.goto("/admin/mail?state=failed")
-    expect(row(page, night.BOUNCED)).to_contain_text("550 no such mailbox")
-    look(page, "admin-mail-failed")
-    world.smtp.answer_recipient = lambda _address: None
-    page.get_by_role("button", name=re.compile("Send again|Send all")).last.click()
-    world.mail(night.BOUNCED, "received")
 
     # Takes the record along, and has it verified.
     page.goto("/admin/audit")
