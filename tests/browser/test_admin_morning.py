@@ -144,7 +144,6 @@ def test_an_admins_morning(morning, look, tmp_path):
         "techpass.rejected",
         "invitation.extended",
         "sweep.allowed",
-        "mail.retried",
     ):
         assert action in text, action
 
