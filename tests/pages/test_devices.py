@@ -13,7 +13,7 @@ from webapp.domain.mdm import Report
 from webapp.domain.onboarding import Document
 from webapp.extensions import db
 from webapp.models import Account, AgreementAcceptance, AuditEvent, Device, Invitation, Mail
-from webapp.services import agreements, devices
+from webapp.services import agreements, device_reports
 
 S, D = SeedStatus, DeviceStatus
 STYLES = pytest.mark.parametrize("htmx", [False, True], ids=["page", "htmx"])
@@ -422,7 +422,7 @@ def test_the_help_stays_open_when_the_form_comes_back(client, officer):
 def test_a_row_that_is_gone_brings_the_rest_along(client, officer, device_in, make, now, set_now, how):
     device = device_in()
     if how == "removed":
-        devices.apply(Report(device.intune_device_id, D.REMOVED, now), now, make.policy)
+        device_reports.apply(Report(device.intune_device_id, D.REMOVED, now), now, make.policy)
         db.session.commit()
     else:
         set_now(now + timedelta(days=14, seconds=1))

@@ -23,7 +23,18 @@ from webapp.domain.mdm import Report
 from webapp.domain.onboarding import Document
 from webapp.extensions import db
 from webapp.models import Account, Actor, Agency, AgreementAcceptance, AuditEvent, Device, Invitation, Mail
-from webapp.services import agreements, audit, devices, expiry, purge, rehearsal, sweep
+from webapp.services import (
+    agreements,
+    audit,
+    device_removal,
+    device_reports,
+    devices,
+    expiry,
+    held_devices,
+    purge,
+    rehearsal,
+    sweep,
+)
 from webapp.services.devices import NewDevice
 from webapp.services.errors import (
     AgreementChanged,
@@ -112,7 +123,7 @@ def report(status, now, policy, *, at=None, reason="", intune_device_id=ID) -> s
     # A moment apart, as clocks are.
     before = db.session.scalar(select(func.max(Device.reported_at)).where(Device.intune_device_id == intune_device_id))
     at = at or max(now, before + timedelta(milliseconds=1)) if before else at or now
-    result = devices.apply(Report(intune_device_id, status, at, reason), now, policy)
+    result = device_reports.apply(Report(intune_device_id, status, at, reason), now, policy)
     db.session.commit()
     return result
 
@@ -151,7 +162,7 @@ def test_a_second_device_is_refused_until_the_first_is_removed(holder, now, poli
     other = replace(MAC, intune_device_id=ID.replace("8", "9"))
     with pytest.raises(TooManyDevices):
         devices.register(account.id, other, by(account), now, policy)
-    devices.remove(account.id, device.id, by(account), now, policy)
+    device_removal.remove(account.id, device.id, by(account), now, policy)
     assert devices.register(account.id, other, by(account), now, policy).status is D.TRIGGERED
 
 
@@ -193,7 +204,7 @@ def test_only_an_active_person_does_anything(make, invited, now, policy, status)
     with pytest.raises(SessionOver):
         devices.retry(account.id, device.id, by(account), now, policy)
     with pytest.raises(SessionOver):
-        devices.remove(account.id, device.id, by(account), now, policy)
+        device_removal.remove(account.id, device.id, by(account), now, policy)
     with pytest.raises(SessionOver):
         devices.accept_policy(account.id, "2026-11-02", by(account), now)
     assert fresh(device).status is D.FAILED
@@ -229,7 +240,7 @@ def test_an_id_that_is_registered_is_refused(holder, invited, now, policy, statu
 
 def test_an_id_is_free_again_once_its_device_is_removed(holder, invited, now, policy):
     account, device = holder()
-    devices.remove(account.id, device.id, by(account), now, policy)
+    device_removal.remove(account.id, device.id, by(account), now, policy)
     other = invited()
     assert devices.register(other.id, MAC, by(other), now, policy).account_id == other.id
 
@@ -399,7 +410,7 @@ def test_parallel_reports_count_once(app, holder, now, policy):
     account, _ = holder()
 
     def job() -> object:
-        result = devices.apply(Report(ID, D.ONBOARDED, now + SECOND), now + SECOND, policy)
+        result = device_reports.apply(Report(ID, D.ONBOARDED, now + SECOND), now + SECOND, policy)
         db.session.commit()
         return result
 
@@ -415,11 +426,11 @@ def test_a_report_and_a_removal_at_once_leave_one_truth(app, holder, now, policy
     number, own, actor = account.id, device.id, by(account)
 
     def told() -> object:
-        result = devices.apply(Report(ID, D.ONBOARDED, now + SECOND), now + SECOND, policy)
+        result = device_reports.apply(Report(ID, D.ONBOARDED, now + SECOND), now + SECOND, policy)
         db.session.commit()
         return result
 
-    run_at_once(app, [told, lambda: devices.remove(number, own, actor, now + SECOND, policy)] * 4)
+    run_at_once(app, [told, lambda: device_removal.remove(number, own, actor, now + SECOND, policy)] * 4)
     assert fresh(device).status is D.REMOVED
     assert fresh(account).seed_status is S.INVITED
     assert [state for state, _ in links(account)].count(InvitationState.LIVE) == 1
@@ -429,7 +440,7 @@ def test_a_report_of_an_unknown_or_removed_device_is_refused(holder, now, policy
     account, device = holder()
     with pytest.raises(NotFound):
         report(D.ONBOARDED, now, policy, intune_device_id=ID.replace("8", "9"))
-    devices.remove(account.id, device.id, by(account), now, policy)
+    device_removal.remove(account.id, device.id, by(account), now, policy)
     with pytest.raises(NotFound):
         report(D.ONBOARDED, now + SECOND, policy)
     assert fresh(account).seed_status is S.INVITED
@@ -514,7 +525,7 @@ def test_what_has_not_failed_is_left_alone(holder, now, policy, status):
 def test_removing_one_under_way_keeps_the_deadline(holder, now, policy, status):
     account, device = holder(status)
     before = kinds()
-    assert devices.remove(account.id, device.id, by(account), now + 10 * DAY, policy) is True
+    assert device_removal.remove(account.id, device.id, by(account), now + 10 * DAY, policy) is True
     device = fresh(device)
     assert (device.status, device.remove_at) == (D.REMOVED, None)
     assert fresh(account).seed_status is S.INVITED
@@ -527,7 +538,7 @@ def test_removing_one_under_way_keeps_the_deadline(holder, now, policy, status):
 
 def test_removing_one_under_way_after_the_deadline_lets_seed_expire(holder, now, policy):
     account, device = holder(D.FAILED)
-    devices.remove(account.id, device.id, by(account), now + 30 * DAY + SECOND, policy)
+    device_removal.remove(account.id, device.id, by(account), now + 30 * DAY + SECOND, policy)
     assert fresh(account).seed_status is S.EXPIRED
     assert [state for state, _ in links(account)] == [InvitationState.USED]
     assert actions(account)[-2:] == ["device.removed", "seed.expired"]
@@ -537,7 +548,7 @@ def test_removing_one_under_way_after_the_deadline_lets_seed_expire(holder, now,
 def test_removing_one_that_was_onboarded_invites_anew(holder, now, policy):
     account, device = holder(D.ONBOARDED)
     later = now + 200 * DAY
-    devices.remove(account.id, device.id, by(account), later, policy)
+    device_removal.remove(account.id, device.id, by(account), later, policy)
     assert fresh(account).seed_status is S.INVITED
     assert links(account)[-1] == (InvitationState.LIVE, later + 30 * DAY)
     assert kinds() == ["device_onboarded", "device_removed"]
@@ -553,9 +564,9 @@ def test_removing_one_that_was_onboarded_invites_anew(holder, now, policy):
 @pytest.mark.parametrize("status", [D.TRIGGERED, D.ONBOARDED])
 def test_removing_twice_does_it_once(holder, now, policy, status):
     account, device = holder(status)
-    assert devices.remove(account.id, device.id, by(account), now, policy) is True
+    assert device_removal.remove(account.id, device.id, by(account), now, policy) is True
     before = (kinds(), actions(account), links(account))
-    assert devices.remove(account.id, device.id, by(account), now + SECOND, policy) is False
+    assert device_removal.remove(account.id, device.id, by(account), now + SECOND, policy) is False
     assert (kinds(), actions(account), links(account)) == before
 
 
@@ -575,15 +586,15 @@ def test_with_another_device_left_seed_follows_that_one(holder, now, policy):
     two = replace(policy, devices_per_person=2)
     other_id = ID.replace("8", "9")
     second = devices.register(account.id, replace(MAC, intune_device_id=other_id), by(account), now, two)
-    devices.remove(account.id, first.id, by(account), now, two)
+    device_removal.remove(account.id, first.id, by(account), now, two)
     assert fresh(account).seed_status is S.INVITED
     assert [state for state, _ in links(account)] == [InvitationState.USED]
     assert report(D.ONBOARDED, now, two, intune_device_id=other_id) == "changed"
     assert fresh(account).seed_status is S.ONBOARDED
     third = devices.register(account.id, MAC, by(account), now, two)
-    devices.remove(account.id, third.id, by(account), now, two)
+    device_removal.remove(account.id, third.id, by(account), now, two)
     assert fresh(account).seed_status is S.ONBOARDED
-    devices.remove(account.id, second.id, by(account), now, two)
+    device_removal.remove(account.id, second.id, by(account), now, two)
     assert fresh(account).seed_status is S.INVITED
     assert links(account)[-1][0] is InvitationState.LIVE
 
@@ -592,7 +603,7 @@ def test_with_another_device_left_seed_follows_that_one(holder, now, policy):
 def test_any_other_state_of_seed_stays(make, now, policy, seed):
     account = make.account(seed_status=seed)
     device = make.device(account, D.ONBOARDED)
-    devices.remove(account.id, device.id, by(account), now, policy)
+    device_removal.remove(account.id, device.id, by(account), now, policy)
     assert fresh(account).seed_status is seed
     assert links(account) == []
 
@@ -600,13 +611,13 @@ def test_any_other_state_of_seed_stays(make, now, policy, seed):
 def test_another_persons_device_does_not_exist(holder, make, now, policy):
     _, device = holder(D.FAILED)
     stranger = make.account(seed_status=S.INVITED)
-    for act in (devices.retry, devices.remove):
+    for act in (devices.retry, device_removal.remove):
         with pytest.raises(NotFound):
             act(stranger.id, device.id, by(stranger), now, policy)
     with pytest.raises(NotFound):
-        devices.find(stranger.id, device.id)
+        held_devices.find(stranger.id, device.id)
     with pytest.raises(NotFound):
-        devices.find(stranger.id, 2**62)
+        held_devices.find(stranger.id, 2**62)
     assert fresh(device).status is D.FAILED
     assert actions(stranger) == []
 
@@ -617,10 +628,10 @@ def test_another_persons_device_does_not_exist(holder, make, now, policy):
 @pytest.mark.parametrize("status", [D.TRIGGERED, D.SOFTWARE_INSTALLED])
 def test_what_is_under_way_for_too_long_is_removed_with_a_mail(holder, now, policy, status):
     account, device = holder(status)
-    assert devices.remove_overdue(now + 14 * DAY, policy) == 0
+    assert device_removal.remove_overdue(now + 14 * DAY, policy) == 0
     later = now + 14 * DAY + SECOND
-    assert devices.remove_overdue(later, policy) == 1
-    assert devices.remove_overdue(later, policy) == 0
+    assert device_removal.remove_overdue(later, policy) == 1
+    assert device_removal.remove_overdue(later, policy) == 0
     assert fresh(device).status is D.REMOVED
     assert fresh(account).seed_status is S.INVITED
     assert links(account)[-1] == (InvitationState.LIVE, now + 30 * DAY)
@@ -643,21 +654,21 @@ def test_if_the_invitation_has_run_out_too_seed_expires_with_one_mail(invited, n
 @pytest.mark.parametrize("status", [D.ONBOARDED, D.FAILED])
 def test_what_arrived_or_failed_stays(holder, now, policy, status):
     account, device = holder(status)
-    assert devices.remove_overdue(now + 400 * DAY, policy) == 0
+    assert device_removal.remove_overdue(now + 400 * DAY, policy) == 0
     assert fresh(device).status is status
     assert "device_removed" not in kinds()
     assert fresh(account).seed_status is (S.ONBOARDED if status is D.ONBOARDED else S.INVITED)
 
 
 def test_two_sweeps_at_once_remove_each_once(app, make, now, policy, monkeypatch):
-    monkeypatch.setattr(devices, "BATCH", 3)
+    monkeypatch.setattr(device_removal, "BATCH", 3)
     for _ in range(20):
         account = make.account(seed_status=S.INVITED)
         make.device(account)
     later = now + 14 * DAY + SECOND
-    found = run_at_once(app, [lambda: devices.remove_overdue(later, policy)] * 4)
+    found = run_at_once(app, [lambda: device_removal.remove_overdue(later, policy)] * 4)
     assert all(isinstance(each, int) for each in found), found
-    devices.remove_overdue(later, policy)
+    device_removal.remove_overdue(later, policy)
     assert db.session.scalar(select(func.count()).select_from(Device).where(Device.status != D.REMOVED)) == 0
     assert kinds() == ["device_removed"] * 20
 
@@ -670,10 +681,10 @@ def test_a_sweep_passes_over_what_somebody_else_holds(app, make, now, policy):
     with db.engine.connect() as other:
         other.execute(select(Account.id).where(Account.id == held_account).with_for_update())
         db.session.execute(text("SET LOCAL lock_timeout = '5s'"))  # Waiting for it would end in an error.
-        assert devices.remove_overdue(later, policy) == 1
+        assert device_removal.remove_overdue(later, policy) == 1
         other.rollback()
     assert [fresh(device).status for device in (held, free)] == [D.TRIGGERED, D.REMOVED]
-    assert devices.remove_overdue(later, policy) == 1
+    assert device_removal.remove_overdue(later, policy) == 1
 
 
 def test_what_is_registered_neither_expires_nor_reminds(holder, now, policy):

@@ -48,7 +48,19 @@ from webapp.emails.purpose import has_ended
 from webapp.emails.render import load
 from webapp.extensions import db
 from webapp.models import Account, Agency, Device, Invitation, Mail, Request
-from webapp.services import accounts, agreements, audit, devices, invitations, requests, seed, seed_card, sweep
+from webapp.services import (
+    accounts,
+    agreements,
+    audit,
+    device_removal,
+    device_reports,
+    devices,
+    invitations,
+    requests,
+    seed,
+    seed_card,
+    sweep,
+)
 from webapp.services.errors import (
     AlreadyDecided,
     DeviceFirst,
@@ -365,7 +377,7 @@ class Lives(RuleBasedStateMachine):
     def removes_the_device(self, times: int) -> None:
         person = self.person
         for _ in range(times):
-            devices.remove(self.account_id, self.device_id, self.by, self.now, self.policy)
+            device_removal.remove(self.account_id, self.device_id, self.by, self.now, self.policy)
         if person.device is not None:
             person.told["device_removed"] += person.device is D.ONBOARDED
             person.lose_device()
@@ -381,7 +393,7 @@ class Lives(RuleBasedStateMachine):
         for time in range(times):
             try:
                 reason = "No space." if status is D.FAILED else ""
-                devices.apply(Report(INTUNE_ID, status, at, reason), self.now, self.policy)
+                device_reports.apply(Report(INTUNE_ID, status, at, reason), self.now, self.policy)
                 db.session.commit()
             except NotFound:
                 assert person.device is None or (time and status is D.REMOVED)

@@ -18,7 +18,18 @@ from webapp.domain.lifecycle import (
 )
 from webapp.extensions import db
 from webapp.models import Account, AuditEvent, Device, Invitation, Mail, Request
-from webapp.services import admins, devices, expiry, forecast, health, holding, invitations, receipts, requests, sign_up
+from webapp.services import (
+    admins,
+    device_removal,
+    expiry,
+    forecast,
+    health,
+    holding,
+    invitations,
+    receipts,
+    requests,
+    sign_up,
+)
 from webapp.services import sweep as sweeps
 from webapp.services.audit import By
 from webapp.services.errors import LinkEnded, TechPassFirst
@@ -152,7 +163,7 @@ def test_seed_is_not_approved_for_somebody_whose_time_is_up(make, later, policy)
 def test_a_device_past_its_time_makes_room_for_another_all_the_same(make, later, policy):
     holder = make.account(seed_status=SeedStatus.INVITED, under_investigation=True)
     device = make.device(holder)
-    devices._settle(make.account().id, device.intune_device_id, later, policy)
+    device_removal.settle(make.account().id, device.intune_device_id, later, policy)
     assert fresh(device).status is DeviceStatus.REMOVED
 
 

@@ -36,12 +36,14 @@ from webapp.services import (
     authenticators,
     brake,
     delivery,
-    devices,
+    device_removal,
+    device_reports,
     digest,
     expiry,
     failed_mails,
     forecast,
     health,
+    held_devices,
     inactivity,
     invitations,
     log_in,
@@ -380,11 +382,11 @@ def test_devices(plans, people, make, now, policy):
     account = db.session.get_one(Account, people["active"])
     device = make.device(account)
     report = Report(device.intune_device_id, DeviceStatus.FAILED, now)
-    plan = plans(lambda: db.session.scalars(devices.overdue(now + 15 * DAY).limit(devices.BATCH)).all())
+    plan = plans(lambda: db.session.scalars(device_removal.overdue(now + 15 * DAY).limit(device_removal.BATCH)).all())
     holds(plan, "ix_device_removal")
-    holds(plans(lambda: devices.apply(report, now, policy)), "uq_device_live", "pk_account", "pk_device")
-    holds(plans(lambda: devices._live(people["active"])), "ix_device_account_id")
-    holds(plans(lambda: devices._settle(people["active"], "x", now, policy)), "ix_device_removal")
+    holds(plans(lambda: device_reports.apply(report, now, policy)), "uq_device_live", "pk_account", "pk_device")
+    holds(plans(lambda: held_devices.live_devices(people["active"])), "ix_device_account_id")
+    holds(plans(lambda: device_removal.settle(people["active"], "x", now, policy)), "ix_device_removal")
 
 
 def test_terminating_a_person(plans, people, now):

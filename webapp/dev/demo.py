@@ -38,6 +38,7 @@ from webapp.services import (
     audit,
     audit_chain,
     authenticators,
+    device_reports,
     devices,
     edit_profile,
     forecast,
@@ -317,7 +318,7 @@ class Story:
         devices.register(account.id, device, audit.By.person(account, self._peer()), at, self.policy)
 
     def _report(self, intune_device_id: str, status: DeviceStatus, reason: str, at: datetime) -> None:
-        devices.apply(Report(intune_device_id, status, at, reason), at, self.policy)
+        device_reports.apply(Report(intune_device_id, status, at, reason), at, self.policy)
         db.session.commit()
 
     def _sweep(self, at: datetime) -> None:

@@ -23,7 +23,7 @@ from webapp.domain.measures import Measure
 from webapp.extensions import db
 from webapp.models import Account, DailyCount, Device, Invitation
 from webapp.models.base import put_rows
-from webapp.services import devices, expiry, inactivity, purge, reminders
+from webapp.services import device_removal, expiry, inactivity, purge, reminders
 from webapp.services.sets import count_up_to
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ _SOURCES = {
     Kind.REMIND: _Source(_reminded, Invitation.remind_at, Invitation.id, True),
     Kind.EXPIRE: _Source(expiry.overdue_accounts, Invitation.expires_at, Invitation.id, True),
     Kind.EXPIRE_SEED: _Source(expiry.overdue_seed, Invitation.expires_at, Invitation.id, True),
-    Kind.REMOVE_DEVICE: _Source(devices.overdue, Device.remove_at, Device.id),
+    Kind.REMOVE_DEVICE: _Source(device_removal.overdue, Device.remove_at, Device.id),
     Kind.CHECK_INACTIVITY: _Source(inactivity.due, Account.inactivity_due_at, Account.id),
     Kind.DELETE: _Source(purge.due, Account.purge_at, Account.id),
 }

@@ -11,7 +11,7 @@ from webapp.domain.mdm import NotAReport, is_signed, is_timely, read_report
 from webapp.extensions import db
 from webapp.models import UsedSolution
 from webapp.models.base import insert_new
-from webapp.services import devices
+from webapp.services import device_reports
 from webapp.services.errors import ReportInvalid, ReportRefused, ReportRepeated
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def receive(sent: SignedRequest, secret: str, now: datetime, policy: Policy) -> 
         raise ReportInvalid(error.problems) from None
     # In the transaction of the change, so that neither is there without the other.
     _use(sent.signature, now + 2 * tolerance + timedelta(seconds=1))
-    result = devices.apply(report, now, policy)
+    result = device_reports.apply(report, now, policy)
     db.session.commit()
     return result
 

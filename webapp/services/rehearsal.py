@@ -19,7 +19,7 @@ from webapp.domain.deadlines import DAY, InactivityStep
 from webapp.domain.lifecycle import AccountStatus, Role
 from webapp.extensions import db
 from webapp.models import Account, Device, Invitation
-from webapp.services import devices, expiry, inactivity, purge, reminders
+from webapp.services import device_removal, expiry, inactivity, purge, reminders
 from webapp.services.sets import count_up_to
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def counts(now: datetime, policy: Policy) -> dict[What, int]:
         What.TERMINATED: expiry.notified(),
         What.EXPIRED: expiry.overdue_accounts(now),
         What.SEED_EXPIRED: expiry.overdue_seed(now),
-        What.DEVICES_REMOVED: devices.overdue(now).with_only_columns(Device.id),
+        What.DEVICES_REMOVED: device_removal.overdue(now).with_only_columns(Device.id),
         What.REMINDED: reminders.due(now).with_only_columns(Invitation.id),
         What.DELETED: purge.due(now),
     }
@@ -151,9 +151,9 @@ def _seed_expired(what: What, now: datetime, _policy: Policy, narrow: _Narrow) -
 
 
 def _devices_removed(what: What, now: datetime, policy: Policy, narrow: _Narrow) -> Iterator[Planned]:
-    query = devices.overdue(now).with_only_columns(Device, Account)
+    query = device_removal.overdue(now).with_only_columns(Device, Account)
     for device, account in _rows(narrow.of(query, Device.remove_at, Device.id)):
-        letter = devices.letter_when_overdue(device, account, now, policy)
+        letter = device_removal.letter_when_overdue(device, account, now, policy)
         yield Planned(what, device.remove_at, device.id, account, letter)
 
 

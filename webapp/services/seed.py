@@ -21,7 +21,7 @@ from webapp.domain.lifecycle import (
 )
 from webapp.extensions import db
 from webapp.models import Account, Request
-from webapp.services import audit, devices, holidays, outbox
+from webapp.services import audit, device_removal, holidays, outbox
 from webapp.services.errors import DeviceFirst, NotEligible
 from webapp.services.held import hold_active
 from webapp.services.invitations import live_invitation
@@ -40,7 +40,7 @@ def settle(account: Account, now: datetime, policy: Policy) -> None:
 
     The caller holds the account's row. No commit.
     """
-    devices.remove_overdue_of(account, now, policy)
+    device_removal.remove_overdue_of(account, now, policy)
     if account.seed_status is SeedStatus.INVITED and card(account, now).status is SeedStatus.EXPIRED:
         link = live_invitation(account.id, InvitationKind.SEED)
         _end_link(account.id, InvitationState.EXPIRED, now)

@@ -9,7 +9,7 @@ import structlog
 
 from webapp.domain.deadlines import InactivityStep
 from webapp.extensions import db
-from webapp.services import brake, devices, expiry, inactivity, purge, reminders
+from webapp.services import brake, device_removal, expiry, inactivity, purge, reminders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +84,7 @@ def _parts(now: datetime, policy: Policy) -> list[_Part]:
         # Not held: who is terminated here has had the notice, which `expire` wrote.
         _Part("termination", lambda: {"terminated": expiry.terminate_notified(now)}),
         _Part("expiry", expire, expiry.overdue_accounts(now)),
-        _Part("devices", lambda: {"devices_removed": devices.remove_overdue(now, policy)}),
+        _Part("devices", lambda: {"devices_removed": device_removal.remove_overdue(now, policy)}),
         # After expiry, so that nobody is reminded of what has just ended.
         _Part("reminders", lambda: {"reminded": reminders.remind(now)}),
         _Part("inactivity", look_after, inactivity.ending(now, policy)),

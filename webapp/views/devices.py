@@ -14,6 +14,7 @@ from webapp.extensions import csrf, limiter
 from webapp.forms.devices import SYSTEM_NAMES, DeviceForm
 from webapp.forms.onboarding import AgreementForm
 from webapp.htmx import go_to, wants_fragment
+from webapp.services import device_removal, held_devices
 from webapp.services import devices as service
 from webapp.services.devices import NewDevice
 from webapp.services.errors import (
@@ -141,7 +142,7 @@ def ask_removal(device_id: int) -> ResponseReturnValue:
     if not device.is_live(clock.now()):
         return _whole("This device is removed already.", "info")
     template = "devices/_remove.html" if wants_fragment() else "devices/remove.html"
-    deadline = service.deadline_without(device, clock.now(), current_app.config["POLICY"])
+    deadline = device_removal.deadline_without(device, clock.now(), current_app.config["POLICY"])
     return render_template(template, device=device, deadline=deadline)
 
 
@@ -150,14 +151,16 @@ def ask_removal(device_id: int) -> ResponseReturnValue:
 @limiter.limit("60 per hour", key_func=access.person)
 def remove(device_id: int) -> ResponseReturnValue:
     device = _own(device_id)
-    done = service.remove(access.signed_in.account_id, device_id, by(), clock.now(), current_app.config["POLICY"])
+    done = device_removal.remove(
+        access.signed_in.account_id, device_id, by(), clock.now(), current_app.config["POLICY"]
+    )
     message = f"{device.name} is removed from SEED." if done else f"{device.name} was removed already."
     return _done(message, "success" if done else "info")
 
 
 def _own(device_id: int) -> Device:
     try:
-        return service.find(access.signed_in.account_id, device_id)
+        return held_devices.find(access.signed_in.account_id, device_id)
     except NotFound:
         abort(404)
 
