@@ -133,10 +133,17 @@ def test_pasted_days_are_added_all_or_none(client, now, admin, htmx):
     client.get("/admin/holidays/lines")
     good = "2026-12-24, Christmas Eve\r\n\r\n2026-12-31, Something else\r\n2027-01-04,Shutdown, all of us"
     answer = client.submit(
-        "/admin/holidays/lines", htmx=htmx, lines=f"{good}\r\n24.12.2026, X\r\n2026-12-28\r\n2026-12-29,"
+        "/admin/holidays/lines",
+        htmx=htmx,
+        lines=f"{good}\r\n24.12.2026, X\r\n2026-12-28\r\n2026-12-29,\r\n1999-12-31, X",
     )
     assert answer.status_code == 422
-    for words in ("Line 5: begin with a date", "Line 6: the date must be followed", "Line 7: the date must"):
+    for words in (
+        "Line 5: begin with a date",
+        "Line 6: the date must be followed",
+        "Line 7: the date must",
+        "Line 8: begin",
+    ):
         assert words in answer.text
     assert len(own()) == 1
     page = follow(client, client.submit("/admin/holidays/lines", htmx=htmx, lines=good))

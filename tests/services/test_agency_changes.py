@@ -178,6 +178,14 @@ def test_open_requests_are_approved_as_was_said_once_approval_is_automatic(app, 
     assert state[False] == ["open"]
 
 
+def test_what_waits_at_an_agency_that_closes_and_approves_by_itself_is_told_once(app, make, now):
+    make.request("a@moe.gov.sg", seed=True)
+    told = change(now, mode=AgencyMode.INVITATION_ONLY, seed_eligible=False, approves_automatically=True)
+    assert [words for words in told if "request" in words.lower() and "open" in words] == [
+        "2 open requests are approved at once, within the next minute."
+    ]
+
+
 def test_nobody_has_their_own_request_approved_that_way(app, make, now):
     boss = make.account(email="boss@moe.gov.sg", role="admin", seed_status=SeedStatus.REQUESTED)
     db.session.add(Request(account_id=boss.id, kind=RequestKind.SEED, requested_at=now))
