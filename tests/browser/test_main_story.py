@@ -73,7 +73,7 @@ def test_a_rejected_applicant_is_told_why(world, admin, look):
     admin.page.get_by_role("button", name="Reject TechPass").click()
     expect(admin.page.locator(".error-summary")).to_be_focused()
     look(admin.page, "queue-reject-error")
-    admin.page.get_by_label("Reason").fill("You have left the agency.")
+    admin.page.get_by_label("Or in your own words").fill("You have left the agency.")
     admin.page.get_by_role("button", name="Reject TechPass").click()
     expect(admin.page.locator("main")).to_contain_text(f"TechPass for {email}: rejected.")
     mail = world.mail(email, "not approved")

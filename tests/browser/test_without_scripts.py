@@ -24,7 +24,7 @@ def test_the_story_without_scripts(world, admin):
     expect(boss.get_by_role("heading", level=1)).to_contain_text("Reject this request?")
     boss.get_by_role("button", name="Reject SEED").click()
     expect(boss.locator(".error-summary")).to_contain_text("Enter a reason")
-    boss.get_by_label("Reason").fill("Your agency manages this device itself.")
+    boss.get_by_label("Or in your own words").fill("Your agency manages this device itself.")
     boss.get_by_role("button", name="Reject SEED").click()
     expect(boss.locator("main")).to_contain_text(f"SEED for {email}: rejected.")
     assert "manages this device itself" in world.mail(email, "request for SEED").text

@@ -319,7 +319,7 @@ def test_a_browser_of_before_is_told_of_again_once_the_account_was_in_doubt(
     client.get("/profile")
     at = now + timedelta(minutes=2)
     set_now(at)
-    by = audit.By.person(person, "")
+    by = audit.SYSTEM
     if forgotten == "locked":
         accounts.lock(person.id, "in doubt", by, at, policy)
         accounts.enable(person.id, "looked at", by, at, policy)

@@ -22,9 +22,9 @@ def test_it_shows_who_i_am_and_since_when(client, make):
     assert "/admin" not in page
 
 
-def test_an_admin_finds_the_way_to_the_queue(client, make):
+def test_an_admin_finds_the_way_to_the_dashboard(client, make):
     make.sign_in(client, make.account(role=Role.ADMIN))
-    assert 'href="/admin/requests"' in client.get("/profile").text
+    assert 'href="/admin"' in client.get("/profile").text
 
 
 CARDS = [

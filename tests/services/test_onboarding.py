@@ -166,7 +166,12 @@ def test_the_whole_way_makes_the_account_active_once_and_records_it(app, make, n
         *["agreement.accepted"] * len(documents),
         "account.activated",
     ]
-    details = [event.detail for event in db.session.scalars(select(AuditEvent).filter_by(action="agreement.accepted"))]
+    details = [
+        event.detail
+        for event in db.session.scalars(
+            select(AuditEvent).filter_by(action="agreement.accepted").order_by(AuditEvent.id)
+        )
+    ]
     assert [detail["document"] for detail in details] == documents
     assert token
     found = sessions.find_session(token, now, policy)
