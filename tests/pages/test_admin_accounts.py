@@ -106,7 +106,7 @@ def test_the_page_of_a_person_tells_all_that_is_known(client, make, admin, now):
         "by boss@tech.gov.sg",
         "MacBook Air Failed",
         "Reason: BitLocker is off",
-        "Account held Queued",
+        "On hold Queued",
         "On hold: the clock alone does nothing",
         # The timeline: what, by whom, from where, why, before and after.
         "TechPass put on hold: nothing about it changes by time alone",

@@ -125,10 +125,10 @@ def test_what_waits_beside_requests_is_told(client, admin, now, happens, says):
 def test_failed_mails_and_notices_are_told_apart(client, admin, make, now):
     account = make.account(AccountStatus.TERMINATED)
     fail_mail(account, now)
-    assert "1 mail has failed" in read(client.get("/admin"))
+    assert "1 email has failed" in read(client.get("/admin"))
     fail_mail(account, now, kind="terminated")
     said = read(client.get("/admin"))
-    assert "2 mails have failed" in said
+    assert "2 emails have failed" in said
     assert "1 notice of termination did not arrive" in said
 
 
@@ -137,7 +137,7 @@ def test_mails_that_should_have_left_are_told(client, admin, make, now, minutes,
     for urgent in (True, False):
         due = {"state": MailState.QUEUED, "due_at": now - timedelta(minutes=minutes), "urgent": urgent}
         fail_mail(make.account(), now, **due)
-    assert ("2 mails should have left by now" in read(client.get("/admin"))) is late
+    assert ("2 emails should have left by now" in read(client.get("/admin"))) is late
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from webapp.domain.lifecycle import (
 )
 from webapp.domain.policy import Policy
 from webapp.domain.tokens import LOG_IN_CODE, derive_code, new_nonce
+from webapp.emails import names
 from webapp.emails import render as rendering
 from webapp.emails.purpose import has_ended
 from webapp.emails.render import CannotBeShown, NotOneLine, load, preview, render
@@ -518,7 +519,7 @@ def admin_digest(world):
     return emails.admin_digest(world.make.admin(), world.now.date(), waits, world.now), [
         "1,000+ requests wait for a decision",
         "1 promise of SEED ends today",
-        "3 mails have failed",
+        "3 emails have failed",
         "The queue server does not answer",
         TODAY,
         "http://localhost/admin",
@@ -636,7 +637,7 @@ KINDS = {
 
 def test_each_kind_has_its_templates_and_its_test():
     assert KINDS
-    assert {path.name for path in FOLDER.iterdir() if path.is_dir()} == KINDS
+    assert {path.name for path in FOLDER.iterdir() if path.is_dir()} == KINDS == set(names.KINDS)
     for kind in KINDS:
         assert {path.name for path in (FOLDER / kind).iterdir()} == {"subject.txt", "body.txt", "body.html"}, kind
         assert any(case.__name__ == kind for case in CASES), kind

@@ -18,7 +18,15 @@ from sqlalchemy import event, text
 from tests.onboarding import Walk
 from webapp.domain.addresses import AgencyMode
 from webapp.domain.business_days import singapore_date
-from webapp.domain.lifecycle import AccountStatus, DeviceStatus, InvitationKind, RequestKind, Role, SeedStatus
+from webapp.domain.lifecycle import (
+    AccountStatus,
+    DeviceStatus,
+    InvitationKind,
+    MailState,
+    RequestKind,
+    Role,
+    SeedStatus,
+)
 from webapp.domain.mdm import Report
 from webapp.domain.onboarding import Document, Step
 from webapp.extensions import db
@@ -49,6 +57,7 @@ from webapp.services import (
     log_in,
     onboarding,
     outbox,
+    outgoing,
     purge,
     queue_list,
     receipts,
@@ -403,6 +412,33 @@ def test_claiming_the_mails_that_are_due(plans, people, now):
         assert "Sort" not in plan
     holds(plans(failed_mails.failed), "ix_mail_failed")
     holds(plans(lambda: outbox.cancel(people["pending"])), "ix_mail_account")
+
+
+def test_the_outgoing_mails(plans, people, now):
+    db.session.execute(text("UPDATE mail SET state = 'cancelled' WHERE id % 60 = 7"))
+    db.session.execute(text("UPDATE mail SET kind = 'disabled' WHERE id % 900 = 1"))
+    db.session.execute(text("ANALYZE mail"))
+    db.session.commit()
+    for wanted, index in (
+        (outgoing.Wanted(), "pk_mail"),
+        (outgoing.Wanted(MailState.SENT), "pk_mail"),
+        (outgoing.Wanted(MailState.QUEUED), "ix_mail_queued"),
+        (outgoing.Wanted(MailState.FAILED), "ix_mail_failed"),
+        (outgoing.Wanted(MailState.CANCELLED), "ix_mail_cancelled"),
+        (outgoing.Wanted(kind="disabled"), "ix_mail_kind"),
+        (outgoing.Wanted(MailState.FAILED, kind="disabled"), "ix_mail_failed_kind"),
+        (outgoing.Wanted(recipient="crowd1234@tech.gov.sg"), "ix_mail_account"),
+        (outgoing.Wanted(MailState.FAILED, "terminated", "crowd1234@tech.gov.sg"), "ix_mail_account"),
+    ):
+        for before in (None, 3000):
+            ask = lambda wanted=wanted, before=before: outgoing.listed(wanted, before)  # noqa: E731
+            if wanted.recipient:
+                holds(plans(ask), index)
+            else:
+                plan = plans(ask, "enable_bitmapscan")
+                holds(plan, index)
+                assert "Sort" not in plan, plan
+    holds(plans(lambda: outgoing.standing(now)), "ix_mail_failed", "ix_mail_queue")
 
 
 def test_what_the_operators_machines_watch(plans, people, now):

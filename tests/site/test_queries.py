@@ -279,3 +279,15 @@ def test_the_forecast_takes_a_few_however_many_are_in_it(client, make, statement
 def test_a_sweep_with_nothing_due_takes_few(statements, now, policy):
     sent = statements(lambda: sweep.sweep(now, policy))
     assert len(sent) == 15, sent
+
+
+@pytest.mark.parametrize("rows", [1, 60])
+def test_the_mails_take_six_and_their_list_two_whatever_was_written(client, make, statements, now, rows):
+    make.sign_in(client, make.admin())
+    for _ in range(rows):
+        outbox.post(emails.profile_changed(make.account(), ["mobile"], now) | {"state": "failed"})
+    db.session.commit()
+    sent = statements(lambda: client.get("/admin/mail"))
+    assert len(sent) == 6, sent
+    sent = statements(lambda: client.htmx("GET", "/admin/mail?state=failed&to=peter@tech.gov.sg"))
+    assert len(sent) == 2, sent

@@ -43,5 +43,4 @@ class Mail(Model):
         Index("ix_mail_queued", "id", **where(text("state = 'queued'"))),
         Index("ix_mail_cancelled", "id", **where(text("state = 'cancelled'"))),
         Index("ix_mail_kind", "kind", "id"),
-        Index("ix_mail_recipient", "recipient", "id"),
     )

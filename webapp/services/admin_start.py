@@ -31,7 +31,7 @@ CAP = 1000
 """Up to how many of a thing are counted: "1,000+" says as much."""
 OLDEST = 5
 _TOP_AGENCIES = 3
-_MAIL_LATE = timedelta(minutes=5)
+MAIL_LATE = timedelta(minutes=5)
 _JOB_LATE = timedelta(minutes=10)
 _NOTICES = (emails.TERMINATED, "terminated_for_inactivity", "account_terminated")
 """Mails that somebody was told of the end of their TechPass by: without one they do not know (rule 3.4)."""
@@ -151,7 +151,7 @@ def _counted(now: datetime) -> dict[str, int]:
         "at_risk": select(Request.id).where(is_open, Request.due_on == today),
         "failed_mails": select(Mail.id).where(has_state(MailState.FAILED)),
         "failed_notices": select(Mail.id).where(has_state(MailState.FAILED), notices),
-        "mails_late": select(Mail.id).where(has_state(MailState.QUEUED), late, Mail.due_at < now - _MAIL_LATE),
+        "mails_late": select(Mail.id).where(has_state(MailState.QUEUED), late, Mail.due_at < now - MAIL_LATE),
         "locked": select(Account.id).where(_ON_HOLD, Account.status == AccountStatus.DISABLED),
         "unknown_agencies": select(UnknownAgency.domain),
     }

@@ -65,7 +65,9 @@ def retry(now: datetime, by: audit.By, mail_id: int | None = None) -> int:
         raise NotFound
     if count:
         detail = {"count": count} if mail_id is None else {"mail": mail_id}
-        audit.record("mail.retried", None, by, now, **detail)
+        # One mail is a line of its holder's record; all of them are nobody's.
+        whose = db.session.scalar(select(Mail.account_id).where(Mail.id == mail_id)) if mail_id is not None else None
+        audit.record("mail.retried", whose, by, now, **detail)
         outbox.wake()
     db.session.commit()
     return count

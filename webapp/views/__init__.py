@@ -25,6 +25,7 @@ _NAMES = (
     "devices",
     "mdm",
     "admin_start",
+    "admin_mail",
     "admin_requests",
     "admin_accounts",
     "admin_agencies",

@@ -9,6 +9,7 @@ from flask import Blueprint, abort, current_app, flash, render_template, request
 from webapp import clock, paging
 from webapp.access import Audience, allow, by, signed_in
 from webapp.domain.lifecycle import AccountStatus, InvitationKind, Role
+from webapp.emails.names import KINDS
 from webapp.extensions import csrf
 from webapp.formatting import sg_day
 from webapp.forms.admin_accounts import ActionForm, ExtendForm, NoteForm, ResendForm, RoleForm, offer
@@ -132,6 +133,7 @@ def _page(account_id: int, form: NoteForm) -> str:
         ordinary=_offers(ORDINARY, possible, person.account),
         dangerous=_offers(DANGEROUS, possible, person.account),
         form=form,
+        kinds=KINDS,
         **_timeline(account_id),
     )
 

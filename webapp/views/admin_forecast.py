@@ -18,6 +18,7 @@ from webapp.forms.admin_forecast import AllowForm, SelectionForm
 from webapp.htmx import go_to, wants_fragment
 from webapp.models import Mail
 from webapp.models.base import MAX_ID
+from webapp.security import FRAME_POLICY
 from webapp.services import brake, extending, rehearsal, selection
 from webapp.services import forecast as service
 from webapp.services.errors import (
@@ -45,11 +46,6 @@ if TYPE_CHECKING:
 blueprint = Blueprint("admin_forecast", __name__, url_prefix="/admin/forecast")
 
 ON_HOLD = "on_hold"
-FRAME_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'; "
-    "frame-ancestors 'self'; sandbox"
-)
-"""For the HTML part of a mail alone, which needs its styles inline. It runs no script, loads nothing, leads nowhere."""
 FIRST_SHOWN = 5
 """Of whom a held part would end, and of whom a selection could not be carried out on."""
 

@@ -14,6 +14,7 @@ from webapp.dev import mailbox
 from webapp.dev.authenticator import NotAKey, current_code
 from webapp.forms.dev_inbox import KeyForm
 from webapp.htmx import wants_fragment
+from webapp.security import FRAME_POLICY
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -22,11 +23,8 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("dev_inbox", __name__, url_prefix="/dev")
 
-MAIL_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'; "
-    "frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
-)
-"""For the HTML part alone: mail programs need their styles inline. It runs no script and loads nothing."""
+MAIL_POLICY = f"{FRAME_POLICY} allow-popups allow-popups-to-escape-sandbox"
+"""For the HTML part alone, whose links open beside the page."""
 
 
 @blueprint.get("/inbox")

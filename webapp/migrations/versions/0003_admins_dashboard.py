@@ -32,7 +32,6 @@ _MAIL_INDEXES: dict[str, tuple[list[str], str | None]] = {
     "ix_mail_queued": (["id"], "state = 'queued'"),
     "ix_mail_cancelled": (["id"], "state = 'cancelled'"),
     "ix_mail_kind": (["kind", "id"], None),
-    "ix_mail_recipient": (["recipient", "id"], None),
 }
 _BACKWARDS = {"at": "DESC NULLS LAST", "id": "DESC NULLS LAST"}
 _AUDIT_INDEXES: dict[str, tuple[list[str], dict[str, str]]] = {

@@ -1,0 +1,40 @@
+"""What each kind of mail is called where admins and holders read of it."""
+
+from __future__ import annotations
+
+KINDS = {
+    "request_received": "Request received",
+    "already_have_account": "Already have an account",
+    "more_information": "Question about a request",
+    "request_rejected": "TechPass not approved",
+    "techpass_onboarding": "TechPass onboarding",
+    "onboarding_reminder": "Reminder of TechPass",
+    "invitation_extended": "Invitation extended",
+    "terminated": "Terminated, not activated in time",
+    "terminated_for_inactivity": "Terminated for inactivity",
+    "account_terminated": "Terminated by an admin",
+    "inactivity_reminder": "Reminder to log in",
+    "disabled": "Disabled for inactivity",
+    "account_disabled": "Disabled by an admin",
+    "account_enabled": "Enabled again",
+    "account_held": "On hold",
+    "account_released": "Hold ended",
+    "account_locked": "Locked",
+    "role_changed": "Role changed",
+    "seed_onboarding": "SEED onboarding",
+    "seed_reminder": "Reminder of SEED",
+    "seed_rejected": "SEED not approved",
+    "seed_expired": "SEED expired",
+    "seed_withdrawn": "SEED given up",
+    "device_onboarded": "Device onboarded",
+    "device_failed": "Device failed",
+    "device_removed": "Device removed",
+    "sign_in_code": "Code to log in",
+    "new_sign_in": "New sign-in",
+    "authenticator_setup": "Set up a new authenticator",
+    "authenticator_changed": "Authenticator changed",
+    "recovery_codes_changed": "Recovery codes changed",
+    "profile_changed": "Profile changed",
+    "admin_digest": "Daily digest for admins",
+}
+"""Every kind there is, in the order of an account's life."""
