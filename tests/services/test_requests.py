@@ -202,6 +202,18 @@ def test_an_agency_that_approves_automatically_needs_no_admin(app, make, now, po
     assert set(db.session.scalars(select(AuditEvent.actor))) == {"system"}
 
 
+def test_seed_of_somebody_disabled_keeps_nobody_waiting_where_approval_is_automatic(app, make, now, policy):
+    for number in range(2):
+        disabled = make.account(AccountStatus.DISABLED, seed_status=SeedStatus.REQUESTED)
+        at = now - timedelta(days=2, minutes=number)
+        db.session.add(Request(account_id=disabled.id, kind=RequestKind.SEED, requested_at=at))
+    newest = make.request("b@tech.gov.sg")
+    db.session.query(Agency).filter_by(domain="tech.gov.sg").update({"approves_automatically": True})
+    db.session.commit()
+    assert requests.approve_automatically(now, policy, limit=1) == 1
+    assert db.session.get_one(Request, newest.id, populate_existing=True).state is RequestState.APPROVED
+
+
 def test_the_queue_is_paged_by_key_oldest_first(app, make, now):
     made = [make.request(at=now - timedelta(minutes=number // 2)) for number in range(queue_list.PAGE + 10)]
     expected = [row.id for row in sorted(made, key=lambda row: (row.requested_at, row.id))]

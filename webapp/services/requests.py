@@ -153,7 +153,12 @@ def approve_automatically(now: datetime, policy: Policy, limit: int = 200) -> in
         select(Request.id)
         .join(Account, Account.id == Request.account_id)
         .join(Agency, Agency.id == Account.agency_id)
-        .where(Request.state == RequestState.OPEN, Agency.approves_automatically)
+        .where(
+            Request.state == RequestState.OPEN,
+            Agency.approves_automatically,
+            # SEED of whoever cannot have it now waits, and keeps nobody else waiting.
+            (Request.kind == RequestKind.TECHPASS) | (Account.status != AccountStatus.DISABLED),
+        )
         .order_by(Request.requested_at, Request.id)
         .limit(limit)
     ).all()
