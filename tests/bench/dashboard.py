@@ -6,10 +6,11 @@ import statistics
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from sqlalchemy import func, select
 
 from tests import servers
 from tests.bench.load import Connection, get
@@ -17,20 +18,26 @@ from tests.bench.report import Result, say
 from tests.bench.web import SECRET, gunicorn
 from webapp import create_app
 from webapp.access import SESSION_TOKEN, Audience, audience_of
-from webapp.models import Account, SessionKind
+from webapp.domain.business_days import singapore_date
+from webapp.models import Account, Invitation, SessionKind
 from webapp.services import forecast, sessions
 from webapp.services import statistics as numbers
 from webapp.settings import Settings
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from flask import Flask
 
 SMALL, LARGE = 1_000, 1_000_000
 ROUNDS = 41
 GOAL = 1.5
 
-# Each list has more than a page of rows in both, so that both render the same.
+# Each list has more than a page of rows in both, so that both render the same: the first thousand people fall due on
+# the same day.
 FILL = """
+CREATE FUNCTION pg_temp.due(n bigint, days int) RETURNS timestamptz LANGUAGE sql STABLE
+RETURN now() + interval '1 day' * CASE WHEN n <= 1000 THEN 3 ELSE 1 + n %% days END;
 INSERT INTO account (id, email, email_folded, agency_id, status, role, created_at, status_at, changed_at, activated_at,
     disabled_at, idle_since, inactivity_due_at, purge_at, under_investigation, receipt_nonce, receipt_hash,
     seed_status, seed_status_at, first_name, last_name)
@@ -40,8 +47,8 @@ SELECT n, p.first || '_' || p.last || n || '@' || a.domain, lower(p.first || '_'
     CASE WHEN s.status IN ('active', 'disabled') THEN t.at + interval '2 hours' END,
     CASE WHEN s.status = 'disabled' THEN now() - interval '5 days' END,
     CASE WHEN s.status IN ('active', 'disabled') THEN now() - interval '1 day' END,
-    CASE WHEN s.status IN ('active', 'disabled') THEN now() + interval '1 day' * (1 + n %% 59) END,
-    CASE WHEN s.status = 'terminated' THEN now() + interval '1 day' * (1 + n %% 5) END,
+    CASE WHEN s.status IN ('active', 'disabled') THEN pg_temp.due(n, 59) END,
+    CASE WHEN s.status = 'terminated' THEN pg_temp.due(n, 5) END,
     n %% 1000 = 700, md5(n::text), md5(n::text) || md5('r' || n),
     CASE WHEN s.status = 'active' AND n %% 5 = 0 THEN 'invited' ELSE 'not_required' END, t.at,
     p.first, p.last
@@ -61,14 +68,14 @@ SELECT id, 'techpass', CASE status WHEN 'requested' THEN 'open' ELSE 'approved' 
 FROM account;
 INSERT INTO invitation (account_id, kind, state, nonce, token_hash, issued_at, expires_at, remind_at)
 SELECT id, k.kind, CASE WHEN status = 'pending' OR k.kind = 'seed' THEN 'live' ELSE 'used' END, md5(k.kind || id),
-    md5(k.kind || id) || md5(id::text), now() - interval '1 day', now() + interval '1 day' * (1 + id %% 29),
-    CASE WHEN status = 'pending' OR k.kind = 'seed' THEN now() + interval '1 day' * (1 + id %% 22) END
+    md5(k.kind || id) || md5(id::text), now() - interval '1 day', pg_temp.due(id, 29),
+    CASE WHEN status = 'pending' OR k.kind = 'seed' THEN pg_temp.due(id, 22) END
 FROM account JOIN (VALUES ('techpass'), ('seed')) k (kind) ON k.kind = 'techpass' OR seed_status = 'invited'
 WHERE status NOT IN ('requested');
 INSERT INTO device (account_id, name, operating_system, serial_number, intune_device_id, status, registered_at,
     status_at, reported_at, reason, remove_at)
 SELECT id, 'MacBook', 'macos', 'C02' || id, gen_random_uuid()::text, 'triggered', now(), now(), now(), '',
-    now() + interval '1 day' * (1 + id %% 13)
+    pg_temp.due(id, 13)
 FROM account WHERE seed_status = 'invited' AND id %% 10 = 0;
 INSERT INTO mail (key, kind, account_id, recipient, context, urgent, state, created_at, due_at, tries, sent_at,
     last_answer)
@@ -90,6 +97,7 @@ INSERT INTO audit_seal (position, event_id, hash, sealed_at)
 SELECT id, id, md5(id::text) || md5(id::text), at FROM audit_event;
 INSERT INTO unknown_agency (domain, tries, last_at)
 SELECT 'agency' || n || '.gov.sg', n, now() FROM generate_series(1, 60) n;
+INSERT INTO holiday (day, name) VALUES ('2099-12-24', 'The day before Christmas');
 SELECT setval('account_id_seq', (SELECT max(id) FROM account));
 """
 
@@ -107,7 +115,10 @@ class Filled:
     app: Flask
     environ: dict[str, str]
     cookie: str
-    examples: dict[str, int]
+    arguments: dict[str, Any]
+    """What stands for the arguments of the pages' addresses."""
+    due: date
+    """The day on which, of each kind, more than a page of people fall due."""
 
 
 def _fill(cluster: servers.Postgres, redis_url: str, count: int) -> Filled:
@@ -141,12 +152,21 @@ def _fill(cluster: servers.Postgres, redis_url: str, count: int) -> Filled:
         admin = db.session.get_one(Account, count)
         token = sessions.open_session(admin, SessionKind.SIGNED_IN, now, policy, peer="127.0.0.1", user_agent="bench")
         db.session.commit()
-        examples = {"account_id": count - 1, "request_id": 1, "mail_id": 1}
+        waits = select(func.min(Invitation.id)).where(Invitation.kind == "techpass", Invitation.state == "live")
+        arguments = {
+            "account_id": count - 1,
+            "action": "hold",
+            "agency_id": 1,
+            "request_id": 1,
+            "mail_id": 1,
+            "what": "expired",
+            "number": db.session.scalar(waits),
+        }
         db.session.remove()
         db.engine.dispose()
     signer = app.session_interface.get_signing_serializer(app)  # type: ignore[attr-defined]
     cookie = f"{app.config['SESSION_COOKIE_NAME']}={signer.dumps({SESSION_TOKEN: token})}"
-    return Filled(app, environ, cookie, examples)
+    return Filled(app, environ, cookie, arguments, singapore_date(now + timedelta(days=3)))
 
 
 NOT_MEASURED = {
@@ -174,19 +194,26 @@ VARIANTS = [
 ]
 
 
-def _pages(app: Flask, examples: dict[str, int]) -> list[str]:
-    """Every page of the admins' that an address alone leads to, and lists as they are filtered."""
+def _pages(filled: Filled) -> list[str]:
+    """Every page of the admins' and auditors', and lists as they are filtered."""
     found = []
-    adapter = app.url_map.bind("localhost")
-    for rule in app.url_map.iter_rules():
-        audience = audience_of(app, rule.endpoint)
+    adapter = filled.app.url_map.bind("localhost")
+    queries = {
+        "admin_holidays.ask_removal": {"day": "2099-12-24"},
+        "admin_requests.ask_reason_for_selected": {"request": filled.arguments["request_id"]},
+        "admin_forecast.letter": {"at": filled.due},
+        "admin_forecast.letter_html": {"at": filled.due},
+    }
+    for rule in filled.app.url_map.iter_rules():
+        audience = audience_of(filled.app, rule.endpoint)
         if "GET" not in (rule.methods or ()) or audience not in (Audience.STAFF, Audience.ADMIN):
             continue
-        if rule.endpoint in NOT_MEASURED or not rule.arguments <= set(examples):
-            continue
-        values: dict[str, Any] = {name: examples[name] for name in rule.arguments}
-        found.append(adapter.build(rule.endpoint, values))
-    return sorted(found) + VARIANTS
+        if rule.endpoint not in NOT_MEASURED:
+            values = {name: filled.arguments[name] for name in rule.arguments}
+            found.append(adapter.build(rule.endpoint, values | queries.get(rule.endpoint, {})))
+    days = [f"/admin/forecast?kind={kind}&day={filled.due}" for kind in forecast.Kind]
+    rehearsed = [f"/admin/forecast/rehearsal?what={what}&at={filled.due}" for what in ("expired", "reminded")]
+    return sorted(found) + VARIANTS + days + rehearsed
 
 
 def run_dashboard() -> list[Result]:
@@ -196,7 +223,7 @@ def run_dashboard() -> list[Result]:
         connections = [
             Connection(stack.enter_context(gunicorn("wsgi:app", filled.environ))) for filled in (small, large)
         ]
-        for mine, theirs in zip(_pages(small.app, small.examples), _pages(large.app, large.examples), strict=True):
+        for mine, theirs in zip(_pages(small), _pages(large), strict=True):
             times: tuple[list[float], list[float]] = ([], [])
             status = 0
             for _ in range(ROUNDS):
@@ -204,7 +231,7 @@ def run_dashboard() -> list[Result]:
                     begun = time.perf_counter()
                     status, answer = connections[place].ask(get(path, filled.cookie))
                     times[place].append((time.perf_counter() - begun) * 1000)
-                    if status not in (200, 303, 404):
+                    if status not in (200, 303):
                         raise RuntimeError(f"{path}: {status} {answer[:300]!r}")
             floor, ours = (statistics.median(each[1:]) for each in times)
             ratio = ours / floor
