@@ -34,6 +34,11 @@ NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 """Tuesday, 24 November 2026, 10:00 in Singapore: the present of every test that names no other."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The browser's stories come first: were one the last to begin, all other processes would wait for its end."""
+    items.sort(key=lambda item: "browser" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     with servers.valkey() as url:
