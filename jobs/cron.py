@@ -15,9 +15,6 @@ from webapp import create_app, queue
 
 log = structlog.get_logger()
 
-EVERY_SECONDS = {"deliver": 5, "approve": 60, "sweep": 60, "seal": 30, "count": 60, "digest": 300}
-"""How often each job is asked for. A wake-up that was lost is made good by the next of these."""
-
 _PAUSE_SECONDS = 2.0
 
 
@@ -30,7 +27,7 @@ class _Wake(CronJob):
 
 def _scheduler(connection: redis.Redis) -> CronScheduler:
     scheduler = CronScheduler(connection, logging_level="WARNING")
-    for name, seconds in EVERY_SECONDS.items():
+    for name, seconds in queue.EVERY_SECONDS.items():
         path = queue.WAKEABLE[name]
         scheduler.get_jobs().append(_Wake(queue.QUEUE_NAME, func_name=path, interval=seconds, name=name))
     return scheduler

@@ -18,9 +18,8 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from jobs import stop
-from webapp import create_app
+from webapp import clock, create_app, queue
 from webapp.extensions import db
-from webapp.queue import QUEUE_NAME
 
 log = structlog.get_logger()
 
@@ -36,7 +35,7 @@ class PortalWorker(SimpleWorker):
     def __init__(self, app: Flask) -> None:
         self.app = app
         super().__init__(
-            [QUEUE_NAME],
+            [queue.QUEUE_NAME],
             # Its own connection: it waits for jobs much longer than a page may wait for the queue server.
             connection=redis.Redis.from_url(app.config["REDIS_URL"], socket_connect_timeout=2),
             serializer=JSONSerializer,
@@ -46,10 +45,13 @@ class PortalWorker(SimpleWorker):
 
     def perform_job(self, job: Job, *args: Any, **kwargs: Any) -> bool:
         with self.app.app_context():
+            began = clock.now()
             try:
-                return bool(super().perform_job(job, *args, **kwargs))
+                done = bool(super().perform_job(job, *args, **kwargs))
             finally:
                 db.session.remove()
+            queue.note_run(job.func_name, began, clock.now(), done)
+            return done
 
     def handle_warm_shutdown_request(self) -> None:
         stop.set()

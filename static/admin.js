@@ -102,6 +102,25 @@
     });
   }
 
+  // ---- A part that asks for itself ---------------------------------------------------------------------------------
+  //
+  // data-while-visible       asks only while its page is seen
+  // The focus stays on what has an id, also within a part that is kept through the swap (hx-preserve).
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (document.hidden && event.target.matches("[data-while-visible]")) event.preventDefault();
+  });
+
+  let focused = null;
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const { target } = event.detail;
+    focused = target.matches("[data-while-visible]") && target.contains(document.activeElement) && document.activeElement;
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    const same = focused && focused.id && document.getElementById(focused.id);
+    if (same && document.activeElement === document.body) same.focus({ preventScroll: true });
+    focused = null;
+  });
+
   const requests = document.querySelector(".queue-page");
   if (requests) queue(requests);
 })();

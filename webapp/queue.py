@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import event
 
 if TYPE_CHECKING:
+    from rq.worker import BaseWorker
     from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 
 log = structlog.get_logger()
@@ -30,6 +33,9 @@ WAKEABLE = {
     "digest": "jobs.digest.send",
 }
 """The jobs that may be asked for. Cron asks for each too, so that a lost wake-up costs at most a minute."""
+
+EVERY_SECONDS = {"deliver": 5, "approve": 60, "sweep": 60, "seal": 30, "count": 60, "digest": 300}
+"""How often cron asks for each job. A wake-up that was lost is made good by the next of these."""
 
 _PENDING_SECONDS = 30
 _MOST_WAITING = 100
@@ -118,9 +124,51 @@ def cron_seen_at() -> datetime | None:
     return datetime.fromisoformat(seen.decode()) if seen else None
 
 
+_LAST_RUNS = "portal:last-runs"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The last run of a job: when it ended, how long it took, and whether it did what it should."""
+
+    ended_at: datetime
+    seconds: int
+    ok: bool
+
+
+def name_of(path: str | None) -> str | None:
+    """The name of the job that is called by ``path``; None if there is none (any more)."""
+    return next((name for name, known in WAKEABLE.items() if known == path), None)
+
+
+def note_run(path: str | None, began: datetime, ended: datetime, ok: bool) -> None:
+    """To be called by the worker after each job: RQ itself forgets at once what has succeeded (``result_ttl=0``)."""
+    if (name := name_of(path)) is not None:
+        run = json.dumps([ended.isoformat(), int((ended - began).total_seconds()), ok])
+        with contextlib.suppress(redis.RedisError):
+            current_app.extensions["redis"].hset(_LAST_RUNS, name, run)
+
+
+def last_runs() -> dict[str, Run]:
+    """The last run of each job that has run since the queue server was empty. Raises `redis.RedisError`."""
+    found = {}
+    for name, value in current_app.extensions["redis"].hgetall(_LAST_RUNS).items():
+        ended, seconds, ok = json.loads(value)
+        found[name.decode()] = Run(datetime.fromisoformat(ended), seconds, ok)
+    return found
+
+
+def workers() -> list[BaseWorker]:
+    """The workers that live, by name. Raises `redis.RedisError`.
+
+    RQ's own count keeps those that were killed until another worker tidies up: with the last one gone, for ever.
+    """
+    return sorted(Worker.all(queue=get_queue(), serializer=JSONSerializer), key=lambda each: each.name)
+
+
 def count_workers() -> int:
     """How many workers listen. Raises `redis.RedisError`."""
-    return Worker.count(connection=current_app.extensions["redis"], queue=get_queue())
+    return len(workers())
 
 
 def count_failed() -> int:

@@ -73,7 +73,11 @@ def flask_config(settings: Settings) -> dict[str, Any]:
         # Origins are compared by Sec-Fetch-Site in webapp.access; Referer may rightly be missing.
         "WTF_CSRF_SSL_STRICT": False,
         "SQLALCHEMY_DATABASE_URI": settings.database_url,
-        "SQLALCHEMY_ENGINE_OPTIONS": {"pool_pre_ping": settings.database_url.startswith("postgresql")},
+        "SQLALCHEMY_ENGINE_OPTIONS": {
+            "pool_pre_ping": settings.database_url.startswith("postgresql"),
+            # An error's text goes to logs and to failed jobs: without what was written, hashes and addresses among it.
+            "hide_parameters": True,
+        },
         "MAIL_SERVER": settings.mail_server,
         "MAIL_PORT": settings.mail_port,
         "MAIL_USE_TLS": settings.mail_use_tls,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from rq import Queue
 from rq.cron import CronScheduler
 from rq.exceptions import StopRequested
 from rq.registry import FailedJobRegistry
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from structlog.testing import capture_logs
 
 from jobs import cron, stop, worker
@@ -245,6 +246,46 @@ def test_the_numbers_by_day_are_counted_and_the_admins_told(app, make, now, work
     assert failed_jobs() == 0
 
 
+def test_the_worker_notes_the_last_run_of_each_job(app, work, now, monkeypatch):
+    monkeypatch.setattr(audit_chain, "seal", lambda *_args, **_options: 1 / 0)
+    queue.wake("sweep")
+    queue.wake("seal")
+    work()
+    assert queue.last_runs() == {"sweep": queue.Run(now, 0, ok=True), "seal": queue.Run(now, 0, ok=False)}
+
+
+def test_a_job_that_failed_is_shown_with_its_error_run_again_and_gone(app, client, make, now, work, monkeypatch):
+    make.sign_in(client, make.admin())
+    with monkeypatch.context() as broken_disk:
+        broken_disk.setattr(sweep, "sweep", lambda _now, _policy: sweep.Summary(failed=["deletion"]))
+        queue.wake("sweep")
+        work()
+    page = client.get("/admin/jobs").text
+    assert "RuntimeError: parts of the sweep failed: deletion" in page
+    assert "in sweep\n    raise RuntimeError" in page
+    (address,) = re.findall(r'action="(/admin/jobs/[^/"]+/retry)"', page)
+    client.submit(address)
+    work()
+    assert failed_jobs() == 0
+    page = client.get("/admin/jobs").text
+    assert "parts of the sweep failed" not in page
+    assert "jobs-failed" not in page
+    assert queue.last_runs()["sweep"].ok
+
+
+def test_what_an_error_of_the_database_was_given_stays_out_of_its_text(app, now, work, monkeypatch):
+    def fail(_now, _policy):
+        db.session.execute(text("SELECT nothing FROM nowhere WHERE a = :code"), {"code": "h" * 40})
+
+    monkeypatch.setattr(sweep, "sweep", fail)
+    queue.wake("sweep")
+    work()
+    (number,) = FailedJobRegistry(queue=queue.get_queue()).get_job_ids(cleanup=False)
+    failed: Any = queue.get_queue().fetch_job(number)
+    assert "nowhere" in failed.latest_result().exc_string
+    assert "h" * 40 not in failed.latest_result().exc_string
+
+
 # The queue server is down.
 
 
@@ -335,9 +376,9 @@ def test_a_worker_that_is_told_to_stop_tells_its_job(app, make, now, server, kee
 
 
 def test_cron_asks_for_each_job_that_there_is(app):
-    assert set(cron.EVERY_SECONDS) == set(queue.WAKEABLE)
+    assert set(queue.EVERY_SECONDS) == set(queue.WAKEABLE)
     jobs = cron._scheduler(app.extensions["redis"]).get_jobs()
-    assert {job.name: job.interval for job in jobs} == cron.EVERY_SECONDS
+    assert {job.name: job.interval for job in jobs} == queue.EVERY_SECONDS
 
 
 # The processes themselves.

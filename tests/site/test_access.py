@@ -6,6 +6,7 @@ import contextlib
 import re
 from html import unescape
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select
@@ -100,6 +101,10 @@ TABLE = {
     "admin_mail.html": Audience.STAFF,
     "admin_mail.retry": Audience.ADMIN,
     "admin_mail.retry_all": Audience.ADMIN,
+    "admin_jobs.index": Audience.STAFF,
+    "admin_jobs.retry": Audience.ADMIN,
+    "admin_jobs.retry_all": Audience.ADMIN,
+    "admin_jobs.forget": Audience.ADMIN,
     "admin_audit.index": Audience.STAFF,
     "admin_audit.export": Audience.STAFF,
     "admin_agencies.index": Audience.STAFF,
@@ -165,7 +170,7 @@ def address_of(rule) -> str:
     address = rule.rule
     for argument in rule.arguments:
         address = address.replace(f"<id:{argument}>", values[argument]).replace(f"<path:{argument}>", values[argument])
-        address = address.replace(f"<{argument}>", values[argument])
+        address = address.replace(f"<uuid:{argument}>", str(UUID(int=1))).replace(f"<{argument}>", values[argument])
     return address
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from typing import Any
+from uuid import UUID
 
 import pytest
 from flask.testing import FlaskClient
@@ -146,6 +147,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "nothing": {},
 }
 
+JOB_NUMBERS = ("%00", "%ff", "1", "x" * 5000, "..%2f..%2fetc", "portal:last-runs", f"{UUID(int=1)}%0a", UUID(int=1))
+
 ADDRESSES = [
     "/%00",
     "/sign-up%00",
@@ -177,6 +180,8 @@ ADDRESSES = [
     f"/admin/mail/{10**20}",
     f"/admin/mail/{2**63 - 1}/html",
     "/admin/mail/0/retry",
+    *(f"/admin/jobs/{number}/{act}" for number in JOB_NUMBERS for act in ("retry", "forget")),
+    "/admin/jobs?shown=%00.%ff",
     f"/profile/devices/{10**20}",
     f"/profile/devices/{2**63}/retry",
     "/profile/devices/0/remove",
@@ -289,6 +294,7 @@ def forms(app, make) -> list[tuple[FlaskClient, str]]:
             address = rule.rule.replace("<id:request_id>", str(waiting.id)).replace("<id:session_id>", "1")
             address = address.replace("<id:mail_id>", "1").replace("<id:device_id>", str(device.id))
             address = address.replace("<id:agency_id>", "1").replace("<id:account_id>", str(officer.id))
+            address = address.replace("<uuid:number>", str(UUID(int=1)))
             address = address.replace("<intune_device_id>", device.intune_device_id)
             address = address.replace("<token>", tokens.get(rule.endpoint.partition(".")[0], "x" * 43))
             actions = list(Action) if "<action>" in address else [""]

@@ -223,6 +223,8 @@ WORDS: dict[str, str | Callable[[dict[str, Any]], str]] = {
     "device.status": lambda detail: _DEVICE_IS.get(detail.get("status", ""), "Device got further on its way to SEED"),
     "device.removed": lambda detail: f"Device removed from SEED{_WHY_REMOVED.get(detail.get('cause', ''), '')}",
     "mail.retried": "Emails that had failed sent again",
+    "job.retried": "Failed jobs asked to run again",
+    "job.forgotten": "A failed job forgotten",
     "agency.added": "An agency added",
     "agency.changed": "An agency’s settings changed",
     "agency.removed": "An agency deleted",

@@ -32,7 +32,7 @@ CAP = 1000
 OLDEST = 5
 _TOP_AGENCIES = 3
 MAIL_LATE = timedelta(minutes=5)
-_JOB_LATE = timedelta(minutes=10)
+JOB_LATE = timedelta(minutes=10)
 _NOTICES = (emails.TERMINATED, "terminated_for_inactivity", "account_terminated")
 """Mails that somebody was told of the end of their TechPass by: without one they do not know (rule 3.4)."""
 _ON_HOLD = text("account.under_investigation")
@@ -194,7 +194,7 @@ def _of_the_queue(now: datetime) -> list[Wait]:
     found = [Wait(What.FAILED_JOBS, Count.of(failed))]
     if not workers:
         found.append(Wait(What.NO_WORKER))
-    elif waits_since is not None and now - waits_since > _JOB_LATE:
+    elif waits_since is not None and now - waits_since > JOB_LATE:
         found.append(Wait(What.JOBS_WAIT))
     if cron_seen is None or (now - cron_seen).total_seconds() > queue.CRON_LATE_SECONDS:
         found.append(Wait(What.CRON_SILENT))

@@ -245,3 +245,7 @@ class MoreFallDue(ServiceError):
 
 class TooMany(ServiceError):
     """A selection with more people than can be acted on at once (rule 8.7)."""
+
+
+class QueueDown(ServiceError):
+    """The queue server does not answer, so that no job can be run again or forgotten (rule 8.6)."""

@@ -26,6 +26,7 @@ _NAMES = (
     "mdm",
     "admin_start",
     "admin_mail",
+    "admin_jobs",
     "admin_requests",
     "admin_accounts",
     "admin_agencies",
