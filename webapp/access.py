@@ -63,7 +63,7 @@ def audience_of(app: Flask, endpoint: str) -> Audience | None:
 def init_app(app: Flask) -> None:
     allow(Audience.PUBLIC)(app.view_functions["static"])
     app.before_request(_guard)
-    app.context_processor(lambda: {"signed_in": signed_in, "known_endpoints": app.view_functions})
+    app.context_processor(lambda: {"signed_in": signed_in})
     app.register_error_handler(SessionOver, _session_over)
 
 
