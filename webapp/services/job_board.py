@@ -271,10 +271,18 @@ def _as_failed(
         name=_name(job),
         at=_minute(at),
         error=text.rsplit("\n", 1)[-1].strip()[:_LINE],
-        traceback=text[-LONGEST:],
+        traceback=_end(text),
         is_cut=len(text) > LONGEST,
         has_succeeded_since=last is not None and last.ok and at is not None and last.ended_at > at,
     )
+
+
+def _end(text: str) -> str:
+    """What is shown of an error: its end, from the beginning of a line."""
+    if len(text) <= LONGEST:
+        return text
+    end = text[-LONGEST:]
+    return end.partition("\n")[2] or end
 
 
 def _harmless(text: str) -> str:
