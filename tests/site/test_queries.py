@@ -291,3 +291,9 @@ def test_the_mails_take_six_and_their_list_two_whatever_was_written(client, make
     assert len(sent) == 6, sent
     sent = statements(lambda: client.htmx("GET", "/admin/mail?state=failed&to=peter@tech.gov.sg"))
     assert len(sent) == 2, sent
+
+
+def test_the_jobs_take_one_for_the_session_alone(client, make, statements):
+    make.sign_in(client, make.admin())
+    sent = statements(lambda: client.get("/admin/jobs"))
+    assert len(sent) == 1, sent
