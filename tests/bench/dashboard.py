@@ -36,8 +36,11 @@ GOAL = 1.5
 # Each list has more than a page of rows in both, so that both render the same: the first thousand people fall due on
 # the same day.
 FILL = """
+CREATE FUNCTION pg_temp.mixed(n bigint, part int) RETURNS bigint LANGUAGE sql IMMUTABLE
+RETURN hashint8(n * 31 + part)::bigint & 1073741823;
 CREATE FUNCTION pg_temp.due(n bigint, days int) RETURNS timestamptz LANGUAGE sql STABLE
-RETURN now() + interval '1 day' * CASE WHEN n <= 1000 THEN 3 ELSE 1 + n %% days END;
+RETURN (date_trunc('day', now() AT TIME ZONE 'Asia/Singapore') + interval '1 second' * (n * 7919 %% 86400)
+    + interval '1 day' * CASE WHEN n <= 1000 THEN 3 ELSE 1 + n %% days END) AT TIME ZONE 'Asia/Singapore';
 INSERT INTO account (id, email, email_folded, agency_id, status, role, created_at, status_at, changed_at, activated_at,
     disabled_at, idle_since, inactivity_due_at, purge_at, under_investigation, receipt_nonce, receipt_hash,
     seed_status, seed_status_at, first_name, last_name)
@@ -46,7 +49,7 @@ SELECT n, p.first || '_' || p.last || n || '@' || a.domain, lower(p.first || '_'
     CASE WHEN n = %(count)s THEN 'admin' ELSE 'officer' END, t.at, t.at + interval '1 hour', t.at + interval '1 hour',
     CASE WHEN s.status IN ('active', 'disabled') THEN t.at + interval '2 hours' END,
     CASE WHEN s.status = 'disabled' THEN now() - interval '5 days' END,
-    CASE WHEN s.status IN ('active', 'disabled') THEN now() - interval '1 day' END,
+    pg_temp.due(n, 59) - interval '1 day' * CASE s.status WHEN 'active' THEN 60 WHEN 'disabled' THEN 173 END,
     CASE WHEN s.status IN ('active', 'disabled') THEN pg_temp.due(n, 59) END,
     CASE WHEN s.status = 'terminated' THEN pg_temp.due(n, 5) END,
     n %% 1000 = 700, md5(n::text), md5(n::text) || md5('r' || n),
@@ -54,14 +57,15 @@ SELECT n, p.first || '_' || p.last || n || '@' || a.domain, lower(p.first || '_'
     p.first, p.last
 FROM generate_series(1, %(count)s) n
 CROSS JOIN LATERAL (
-    SELECT split_part(%(first)s, ' ', 1 + n * 7 %% 20), split_part(%(last)s, ' ', 1 + n / 20 %% 20)
+    SELECT split_part(%(first)s, ' ', (1 + pg_temp.mixed(n, 1) %% 20)::int),
+        split_part(%(last)s, ' ', (1 + pg_temp.mixed(n, 2) %% 20)::int)
 ) p (first, last)
 CROSS JOIN LATERAL (SELECT now() - interval '400 days' * ((%(count)s - n)::float / %(count)s)) t (at)
 CROSS JOIN LATERAL (SELECT CASE
-    WHEN n = %(count)s THEN 'active' WHEN n <= 100 OR n %% 100 = 0 THEN 'requested' WHEN n %% 100 <= 15 THEN 'pending'
+    WHEN n = %(count)s THEN 'active' WHEN n <= 100 OR n %% 1000 = 0 THEN 'requested' WHEN n %% 100 <= 15 THEN 'pending'
     WHEN n %% 100 <= 21 THEN 'disabled' WHEN n %% 100 <= 27 THEN 'terminated' ELSE 'active' END) s (status)
 JOIN (SELECT id, domain, row_number() OVER (ORDER BY id) - 1 AS place FROM agency) a
-    ON a.place = n %% (SELECT count(*) FROM agency);
+    ON a.place = CASE WHEN n <= 100 THEN 0 ELSE pg_temp.mixed(n, 3) %% (SELECT count(*) FROM agency) END;
 INSERT INTO request (account_id, kind, state, requested_at, decided_at, reason)
 SELECT id, 'techpass', CASE status WHEN 'requested' THEN 'open' ELSE 'approved' END, created_at,
     CASE WHEN status != 'requested' THEN created_at + interval '1 hour' END, ''
@@ -166,7 +170,7 @@ def _fill(cluster: servers.Postgres, redis_url: str, count: int) -> Filled:
         db.engine.dispose()
     signer = app.session_interface.get_signing_serializer(app)  # type: ignore[attr-defined]
     cookie = f"{app.config['SESSION_COOKIE_NAME']}={signer.dumps({SESSION_TOKEN: token})}"
-    return Filled(app, environ, cookie, arguments, singapore_date(now + timedelta(days=3)))
+    return Filled(app, environ, cookie, arguments, singapore_date(now) + timedelta(days=3))
 
 
 NOT_MEASURED = {

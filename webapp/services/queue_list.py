@@ -14,6 +14,7 @@ from webapp.domain.business_days import singapore_date
 from webapp.domain.lifecycle import RequestKind, RequestState, SeedStatus
 from webapp.extensions import db
 from webapp.models import Account, Agency, Question, Request
+from webapp.models.account import ASKING
 from webapp.services import notes, questions
 from webapp.services.errors import NotFound
 from webapp.services.sets import among
@@ -101,7 +102,9 @@ def _conditions(filters: Filters, now: datetime) -> list[ColumnElement[bool]]:
         asked = Account.seed_status == SeedStatus.REQUESTED
         account.append(asked if filters.seed is Seed.WITH else ~asked)
     if account:
-        found.append(exists().where(Account.id == Request.account_id, *account))
+        # Whose request is open is asking: said in the index's own words, it is read instead of the accounts.
+        asking = select(Account.id).where(ASKING, *account)
+        found.append(Request.account_id.in_(asking))
     if filters.talk is not None:
         of_it = exists().where(Question.request_id == Request.id)
         waits = of_it.where(Question.answered_at.is_(None))

@@ -67,7 +67,13 @@ def upgrade() -> None:
     for name, columns in _ACCOUNT_INDEXES.items():
         op.create_index(name, "account", columns)
     asking = sa.text("(status = 'requested' OR seed_status = 'requested')")
-    op.create_index("ix_account_asking", "account", ["agency_id", "id"], sqlite_where=asking, postgresql_where=asking)
+    op.create_index(
+        "ix_account_asking",
+        "account",
+        ["agency_id", "id", "email_folded"],
+        sqlite_where=asking,
+        postgresql_where=asking,
+    )
     op.create_index("ix_unknown_agency_tries", "unknown_agency", ["tries", "domain"])
     if is_postgresql:
         op.execute(f"CREATE INDEX ix_account_search ON account USING gin ({_SEARCH} gin_trgm_ops)")
