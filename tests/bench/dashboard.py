@@ -182,20 +182,26 @@ NOT_MEASURED = {
 VARIANTS = [
     "/admin/requests?agency=1",
     "/admin/requests?kind=techpass&age=7",
-    "/admin/requests?q=wei_",
     "/admin/accounts?q=tan",
-    "/admin/accounts?q=rachel+lim",
-    "/admin/accounts?q=chitra_menon",
-    "/admin/accounts?q=rahman777",
     "/admin/accounts?status=pending",
     "/admin/accounts?agency=3&status=active",
-    "/admin/accounts?status=disabled&q=lim",
     "/admin/mail?state=failed",
     "/admin/mail?state=queued",
     "/admin/mail?kind=disabled",
     "/admin/audit?action=account.activated",
     "/admin/audit?action=techpass.approved&from=2026-01-01",
 ]
+
+
+SEARCHES = [
+    "/admin/requests?q=wei_",
+    "/admin/accounts?q=rachel+lim",
+    "/admin/accounts?q=chitra_menon",
+    "/admin/accounts?q=rahman777",
+    "/admin/accounts?status=disabled&q=lim",
+]
+"""What finds few, or nothing, among a thousand people, and a page among a million: its time has a bound of its own."""
+GOAL_MS = 300
 
 
 def _pages(filled: Filled) -> list[str]:
@@ -217,7 +223,7 @@ def _pages(filled: Filled) -> list[str]:
             found.append(adapter.build(rule.endpoint, values | queries.get(rule.endpoint, {})))
     days = [f"/admin/forecast?kind={kind}&day={filled.due}" for kind in forecast.Kind]
     rehearsed = [f"/admin/forecast/rehearsal?what={what}&at={filled.due}" for what in ("expired", "reminded")]
-    return sorted(found) + VARIANTS + days + rehearsed
+    return sorted(found) + VARIANTS + days + SEARCHES + rehearsed
 
 
 def run_dashboard() -> list[Result]:
@@ -240,5 +246,8 @@ def run_dashboard() -> list[Result]:
             floor, ours = (statistics.median(each[1:]) for each in times)
             ratio = ours / floor
             say(f"{mine}: {status}")
-            results.append(Result(mine, f"{floor:.1f} ms", f"{ours:.1f} ms", ratio, f"<= {GOAL}", ratio <= GOAL))
+            # A day's rehearsal has a thousand times as many to go through before it stops to count.
+            is_search = mine in SEARCHES or "rehearsal?what=" in mine
+            goal, is_met = (f"{GOAL_MS} ms", ours <= GOAL_MS) if is_search else (f"<= {GOAL}", ratio <= GOAL)
+            results.append(Result(mine, f"{floor:.1f} ms", f"{ours:.1f} ms", ratio, goal, is_met))
     return results

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from webapp.emails import MailRow
 
 PAGE = 50
-MOST_COUNTED = 1000
+MOST_COUNTED = 200
 
 Key = tuple[datetime, int]
 """The instant and the number of a line, after which a list goes on."""
