@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from contextlib import suppress
 
 import redis
 import structlog
@@ -40,7 +41,7 @@ def _stop(*_: object) -> None:
 def main() -> None:
     """Ask until a signal comes. While the queue server is away it is asked again and again; then all jobs at once."""
     app = create_app()
-    with app.app_context():
+    with app.app_context(), suppress(StopRequested):  # Told to stop while the scheduler gives up, too.
         while True:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, _stop)  # Until the scheduler takes over, and while it pauses.
@@ -49,8 +50,6 @@ def main() -> None:
             except redis.RedisError as error:
                 log.warning("queue server unreachable", error=type(error).__name__)
                 time.sleep(_PAUSE_SECONDS)
-            except StopRequested:
-                return
             else:
                 return
 

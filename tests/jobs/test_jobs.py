@@ -326,6 +326,18 @@ def sleeps(app, keep_signals, monkeypatch):
     return found
 
 
+def test_cron_ends_well_when_it_is_told_to_while_it_pauses(sleeps, monkeypatch):
+    def start(_scheduler):
+        raise redis.ConnectionError
+
+    def told(_seconds):
+        raise StopRequested  # The scheduler's own handler is still in place.
+
+    monkeypatch.setattr(CronScheduler, "start", start)
+    monkeypatch.setattr(cron.time, "sleep", told)
+    cron.main()
+
+
 def test_a_worker_starts_again_until_it_is_told_to_stop(sleeps, monkeypatch):
     outcomes = iter([redis.ConnectionError(), False, True])
 
