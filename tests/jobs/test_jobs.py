@@ -334,7 +334,7 @@ def test_cron_ends_well_when_it_is_told_to_while_it_pauses(sleeps, monkeypatch):
         raise StopRequested  # The scheduler's own handler is still in place.
 
     monkeypatch.setattr(CronScheduler, "start", start)
-    monkeypatch.setattr(cron.time, "sleep", told)
+    monkeypatch.setattr("jobs.cron.time.sleep", told)
     cron.main()
 
 
