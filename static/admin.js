@@ -11,11 +11,23 @@
     true,
   );
 
+  // data-selects-all         checks all boxes of its form
+  document.addEventListener("change", (event) => {
+    if (!event.target.matches("[data-selects-all]")) return;
+    for (const box of event.target.form.elements) {
+      if (box.type === "checkbox" && box.name) box.checked = event.target.checked;
+    }
+  });
+
+  // Enter on a box of a selection would do the first thing that can be done with all of it.
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && event.target.matches("input[type=checkbox]")) event.preventDefault();
+  });
+
   // ---- The queue of requests -----------------------------------------------------------------------------------
   //
   // data-decided             a row that was decided just now: the focus goes on to what can be done next
   // data-undo-seconds="10"   is hidden once so many seconds are over
-  // data-selects-all         checks all boxes of the list
   // data-opens="id"          opens that dialog
   // data-key="a"             is pressed by that key, for the row with the focus (data-keys="off" turns them off)
   function queue(page) {
@@ -44,19 +56,20 @@
     }
     watchUndo();
 
+    // Where the answer comes late, the focus has gone on by itself, into a field perhaps: there it stays.
+    let isWaitedFor = false;
+    document.addEventListener("htmx:beforeSwap", (event) => {
+      const here = document.activeElement;
+      isWaitedFor = here === document.body || event.detail.target.contains(here);
+    });
+
     document.addEventListener("htmx:afterSettle", (event) => {
       watchUndo();
       const row = event.detail.elt;
-      if (!row.isConnected || !row.matches("tr[data-decided]")) return;
+      if (!isWaitedFor || !row.isConnected || !row.matches("tr[data-decided]")) return;
       const later = rows().slice(rows().indexOf(row) + 1);
-      const next = later.map((each) => each.querySelector("[data-key=a], [data-key=r]")).find(Boolean);
-      if (next) next.focus();
-      else focusRow(row);
-    });
-
-    page.addEventListener("change", (event) => {
-      if (!event.target.matches("[data-selects-all]")) return;
-      for (const box of page.querySelectorAll("input[type=checkbox][name=request]")) box.checked = event.target.checked;
+      // The row and not its button: a key that is held, or pressed once more, decides on nobody else.
+      focusRow(later.find((each) => each.querySelector("[data-key=a], [data-key=r]")) || row);
     });
 
     const dialog = document.getElementById("keys");

@@ -77,7 +77,7 @@ def test_an_admins_morning(morning, look, tmp_path):
     expect(row(page, first)).to_contain_text("Rejected")
 
     def focused_row(email: str) -> None:
-        expect(row(page, email).locator(":focus")).to_have_count(1)
+        expect(row(page, email)).to_be_focused()
 
     focused_row(second)
     page.keyboard.press("a")

@@ -276,3 +276,9 @@ def test_what_is_on_record_is_shown_inert(client, admin, now):
     page = client.get("/admin/audit").text
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
+
+
+def test_what_is_no_action_of_ours_does_not_stand_on_record_for_good(client, admin):
+    client.get("/admin/audit.csv?action=peter@tech.gov.sg")
+    (event,) = db.session.scalars(select(AuditEvent).where(AuditEvent.action == "audit.exported"))
+    assert "peter" not in repr(event.detail)

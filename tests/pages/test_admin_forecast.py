@@ -283,3 +283,17 @@ def test_auditors_see_all_of_it_and_change_nothing(client, make, held, now, late
         'action="/admin/forecast/' in page.replace('action="/admin/forecast/rehearsal"', "") for page in pages
     )
     assert not any('type="checkbox"' in page for page in pages)
+
+
+@pytest.mark.parametrize("htmx", [False, True], ids=["page", "fragment"])
+def test_enter_in_a_field_does_nothing_but_ask(client, admin, late, htmx):
+    one = late("one@tech.gov.sg")
+    client.get(EXPIRE)
+    answer = client.submit(act(EXPIRE), htmx=htmx, action="", reason="ill", chosen=f"{one.id}.techpass")
+    assert answer.status_code == 422
+    assert "Press the button of what is to be done" in answer.text
+    assert fresh(one).under_investigation is False
+    page = client.get(EXPIRE).text
+    first = re.search(r'<button type="submit" name="action" value="([^"]*)"', page.partition('id="selection"')[2])
+    assert first
+    assert first.group(1) == "", "the first button of the form is what Enter presses"

@@ -151,7 +151,13 @@ def test_mails_that_should_have_left_are_told(client, admin, make, now, minutes,
 )
 def test_locked_accounts_are_told(client, admin, make, status, on_hold, told):
     make.account(status, under_investigation=on_hold)
-    assert ("1 account is locked and waits for an admin" in read(client.get("/admin"))) is told
+    page = client.get("/admin")
+    assert ("1 account is locked and waits for an admin" in read(page)) is told
+    if told:
+        make.account(AccountStatus.DISABLED, "idle@tech.gov.sg")
+        lead = page.text.partition('id="waiting-locked" href="')[2].partition('"')[0].replace("&amp;", "&")
+        assert lead.startswith("/admin/accounts?")
+        assert client.get(lead).text.count('href="/admin/accounts/') == 1, "those alone that are told of"
 
 
 def test_a_number_is_not_counted_to_its_end(client, admin, make, monkeypatch):

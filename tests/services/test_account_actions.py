@@ -240,6 +240,16 @@ def test_an_invitation_sent_again_has_a_whole_life_and_the_old_link_is_void(make
 # Disable.
 
 
+def test_an_extended_invitation_that_is_sent_again_loses_nothing(make, by, now, policy):
+    account = make.account(AccountStatus.PENDING)
+    link, _ = make.invitation(account)
+    link.expires_at = now + timedelta(days=80)
+    db.session.commit()
+    account_actions.resend(account.id, InvitationKind.TECHPASS, WHY, by, now + timedelta(days=1), policy)
+    live = db.session.scalars(select(Invitation).where(Invitation.state == "live")).one()
+    assert (live.id != link.id, live.expires_at) == (True, now + timedelta(days=80))
+
+
 def test_a_disabled_person_is_signed_out_and_told_why(client, make, by, admin, now, policy):
     account = make.account(seed_status=SeedStatus.ONBOARDED)
     device = make.device(account, DeviceStatus.ONBOARDED)

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select, update
 
+from webapp import emails
 from webapp.domain.lifecycle import (
     AccountStatus,
     DeviceStatus,
@@ -16,6 +17,8 @@ from webapp.domain.lifecycle import (
     Role,
     SeedStatus,
 )
+from webapp.emails.purpose import has_ended
+from webapp.emails.render import load
 from webapp.extensions import db
 from webapp.models import Account, AuditEvent, Device, Invitation, Mail, Request
 from webapp.services import (
@@ -26,6 +29,7 @@ from webapp.services import (
     health,
     holding,
     invitations,
+    outbox,
     receipts,
     requests,
     sign_up,
@@ -178,3 +182,20 @@ def test_what_is_on_hold_does_not_look_as_if_cron_stood_still(held, later):
 def test_they_have_a_list_of_their_own(held, make):
     make.account()
     assert len(forecast.on_hold()) == count(Account, Account.under_investigation)
+
+
+def test_what_the_clock_had_written_does_not_leave_while_somebody_is_held(app, make, now, policy):
+    pending = make.account(AccountStatus.PENDING)
+    link, _ = make.invitation(pending, at=now - 24 * DAY)
+    outbox.post(emails.onboarding_reminder(pending, link, 24, now), emails.terminated(pending, now))
+    db.session.commit()
+    admin = By.person(make.admin(), "192.0.2.1")
+    holding.hold(pending.id, "a mistake", admin, now)
+
+    def due(at):
+        kinds = {mail.kind: mail for mail in db.session.scalars(select(Mail).where(Mail.due_at <= at))}
+        return {kind for kind, mail in kinds.items() if not has_ended(load([mail])[0], at)}
+
+    assert due(now + 300 * DAY) == {"account_held"}
+    holding.release(pending.id, "looked at", admin, now + DAY)
+    assert due(now + DAY) == {"onboarding_reminder", "terminated", "account_released"}

@@ -214,6 +214,15 @@ def test_seed_of_somebody_disabled_keeps_nobody_waiting_where_approval_is_automa
     assert db.session.get_one(Request, newest.id, populate_existing=True).state is RequestState.APPROVED
 
 
+def test_whoever_is_on_hold_is_not_approved_by_the_clock(app, make, now, policy):
+    request = make.request("b@tech.gov.sg")
+    db.session.query(Account).update({"under_investigation": True})
+    db.session.query(Agency).filter_by(domain="tech.gov.sg").update({"approves_automatically": True})
+    db.session.commit()
+    assert requests.approve_automatically(now, policy) == 0
+    assert db.session.get_one(Request, request.id, populate_existing=True).state is RequestState.OPEN
+
+
 def test_the_queue_is_paged_by_key_oldest_first(app, make, now):
     made = [make.request(at=now - timedelta(minutes=number // 2)) for number in range(queue_list.PAGE + 10)]
     expected = [row.id for row in sorted(made, key=lambda row: (row.requested_at, row.id))]

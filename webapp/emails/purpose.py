@@ -25,6 +25,7 @@ _WHILE_ACCOUNT_IS = {
     "device_onboarded": AccountStatus.ACTIVE,
     "device_failed": AccountStatus.ACTIVE,
 }
+_OF_THE_CLOCK = ("onboarding_reminder", "seed_reminder", "inactivity_reminder")
 _OF_A_HOLD = {"account_held": True, "account_released": False}
 """Whether the account is on hold as long as the mail tells what is true; it reaches everybody but the deleted."""
 _WHILE_SEED_IS = {SEED_EXPIRED: SeedStatus.EXPIRED, "seed_withdrawn": SeedStatus.WITHDRAWN}
@@ -42,6 +43,8 @@ def has_ended(letter: Letter, now: datetime) -> bool:
     if account is None or account.status is AccountStatus.DELETED:
         return True
     status = account.status
+    if account.under_investigation and mail.kind in _OF_THE_CLOCK:
+        return True  # What it tells of does not come about (rule 8.7).
     if mail.kind in _OF_A_HOLD:
         return account.under_investigation is not _OF_A_HOLD[mail.kind]
     if mail.kind == TERMINATED:

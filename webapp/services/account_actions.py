@@ -17,7 +17,7 @@ from webapp.services.acting import begin, begin_taking
 from webapp.services.errors import NotPossible
 from webapp.services.extending import waits_for
 from webapp.services.inactivity import disable_silently
-from webapp.services.invitations import invite, live_invitation
+from webapp.services.invitations import invite, life, live_invitation
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -88,7 +88,8 @@ def resend(account_id: int, kind: InvitationKind, reason: str, by: audit.By, now
         raise NotPossible
     assert link is not None
     before = link.expires_at
-    fresh = invite(account, kind, now, policy)
+    # One that was extended beyond a whole life loses nothing.
+    fresh = invite(account, kind, now, policy, expires_at=max(before, now + life(kind, policy)))
     account.changed_at = now
     audit.record(
         "invitation.resent",

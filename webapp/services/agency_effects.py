@@ -145,8 +145,8 @@ def open_requests(ids: Sequence[int], kind: RequestKind | None = None) -> Select
 
 def approved_at_once(ids: Sequence[int]) -> tuple[int, int]:
     """How many open requests automatic approval takes, and how many it leaves: SEED needs a TechPass that is not
-    disabled (`requests.approve_automatically`)."""
-    disabled = Account.status == AccountStatus.DISABLED
+    disabled, and nobody on hold is approved (`requests.approve_automatically`)."""
+    disabled = (Account.status == AccountStatus.DISABLED) | Account.under_investigation
     return (
         count_up_to(open_requests(ids).where(~disabled), MOST + 1),
         count_up_to(open_requests(ids).where(disabled), MOST + 1),

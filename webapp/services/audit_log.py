@@ -179,7 +179,8 @@ def groups() -> list[tuple[str, list[tuple[str, str]]]]:
 def note_export(filters: Filters, form: str, by: By, now: datetime) -> None:
     """Put on record that the log was given out, and what of it; accounts by number, since a record names nobody."""
     asked: dict[str, Any] = {
-        "action": filters.action,
+        # What is none of ours may be anything, and stands here for good.
+        "action": filters.action if filters.action in WORDS else None,
         "by": filters.by,
         "whom": filters.whom,
         "since": filters.since and filters.since.isoformat(),

@@ -5,6 +5,7 @@ What has expired stays refused: a hold keeps an account as it is, and gives nobo
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from webapp import emails
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from webapp.models import Account
 
 
+_NOT_YET = timedelta(days=3650)
+"""A notice of termination that had not left waits for the end of the hold: the account does not end before."""
+
+
 def hold(account_id: int, reason: str, by: audit.By, now: datetime) -> None:
     """Put an account on hold, and tell its holder. ``reason`` goes on record for good, so it must name nobody.
 
@@ -31,6 +36,7 @@ def hold(account_id: int, reason: str, by: audit.By, now: datetime) -> None:
         raise NotPossible
     _set(account, True, now)
     outbox.cancel(account.id, only=("account_released",))
+    outbox.put_off(account.id, emails.TERMINATED, now + _NOT_YET)
     outbox.post(emails.account_held(account, now))
     _record("account.held", account, reason, by, now)
     db.session.commit()
@@ -47,6 +53,7 @@ def release(account_id: int, reason: str, by: audit.By, now: datetime) -> None:
         raise NotPossible
     _set(account, False, now)
     outbox.cancel(account.id, only=("account_held",))
+    outbox.put_off(account.id, emails.TERMINATED, now)
     outbox.post(emails.account_released(account, now))
     _record("account.released", account, reason, by, now)
     db.session.commit()

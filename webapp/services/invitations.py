@@ -83,10 +83,15 @@ def _first_reminder(kind: InvitationKind, now: datetime, expires_at: datetime, p
 
 
 def invite(
-    account: Account, kind: InvitationKind, now: datetime, policy: Policy, leaves_at: datetime | None = None
+    account: Account,
+    kind: InvitationKind,
+    now: datetime,
+    policy: Policy,
+    leaves_at: datetime | None = None,
+    expires_at: datetime | None = None,
 ) -> Invitation:
     """Issue a link and write the mail that carries it, which leaves at once or not before ``leaves_at``. No commit."""
-    invitation = issue(account, kind, now, policy)
+    invitation = issue(account, kind, now, policy, expires_at)
     outbox.post(_LETTERS[kind](account, invitation, now) | {"due_at": leaves_at or now})
     return invitation
 

@@ -14,6 +14,7 @@ from webapp.models.base import insert_new
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from webapp.emails import MailRow
 
@@ -43,6 +44,12 @@ def cancel(account_id: int, *, keep: Sequence[str] = (), only: Sequence[str] | N
         .returning(Mail.id)
     )
     return list(gone)
+
+
+def put_off(account_id: int, kind: str, until: datetime) -> None:
+    """Have an account's mails of ``kind`` that have not left yet leave not before ``until``. No commit."""
+    theirs = (Mail.account_id == account_id, Mail.kind == kind, Mail.state == MailState.QUEUED)
+    db.session.execute(update(Mail).where(*theirs).values(due_at=until))
 
 
 def has_state(state: MailState) -> ColumnElement[bool]:

@@ -23,6 +23,7 @@ from webapp.services.errors import AlreadyDecided, NotFound, OwnRequest, ReasonM
 from webapp.services.expiry import is_overdue
 from webapp.services.invitations import invite
 from webapp.services.queue_list import find
+from webapp.services.sets import NOT_ON_HOLD
 from webapp.services.undo import leaves_at
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ def approve_automatically(now: datetime, policy: Policy, limit: int = 200) -> in
         .where(
             Request.state == RequestState.OPEN,
             Agency.approves_automatically,
+            NOT_ON_HOLD,
             # SEED of whoever cannot have it now waits, and keeps nobody else waiting.
             (Request.kind == RequestKind.TECHPASS) | (Account.status != AccountStatus.DISABLED),
         )
@@ -181,7 +183,7 @@ def _decide(request_id: int, state: RequestState, reason: str, by: audit.By, now
         raise OwnRequest
     # The account first, as whoever changes what belongs to it does (see `webapp.services.sets`). It may be changed at
     # the same instant by its other request, by its holder or by a sweep.
-    db.session.refresh(request.account, with_for_update=True)
+    db.session.refresh(request.account, with_for_update={"key_share": True, "of": Account})
     won = db.session.scalar(
         update(Request)
         .where(Request.id == request_id, Request.state == RequestState.OPEN)

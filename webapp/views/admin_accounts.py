@@ -85,7 +85,7 @@ def index() -> str:
         agency_id=paging.key("agency"),
         status=_chosen("status", AccountStatus),
         role=_chosen("role", Role),
-        on_hold=request.args.get("status") == ON_HOLD,
+        on_hold=ON_HOLD in (request.args.get("status"), request.args.get("hold")),
     )
     before = paging.key()
     shown, more = people.find(wanted, before)

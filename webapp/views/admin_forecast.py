@@ -224,7 +224,7 @@ def act() -> ResponseReturnValue:
         abort(404)
     form = SelectionForm()
     action, until = form.what(), form.day()
-    if action is None:
+    if action is None and form.action.data:
         abort(400)
     chosen = form.selection()
     problems = [] if form.validate() else [str(error) for errors in form.errors.values() for error in errors]
@@ -232,7 +232,9 @@ def act() -> ResponseReturnValue:
         problems.append("Tick the people that it is for")
     if action is Action.EXTEND and until is None:
         problems.append("Choose the day until which to extend")
-    if problems:
+    if action is None or problems:
+        # By Enter in a field nothing is chosen, and nothing done that cannot be taken back.
+        problems += [] if action else ["Press the button of what is to be done"]
         return _list(kind, day, form, problems=problems), 422
     policy = current_app.config["POLICY"]
     try:
