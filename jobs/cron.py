@@ -10,7 +10,7 @@ from contextlib import suppress
 import redis
 import structlog
 from rq.cron import CronJob, CronScheduler
-from rq.exceptions import StopRequested
+from rq.exceptions import SchedulerNotFound, StopRequested
 
 from webapp import create_app, queue
 
@@ -47,6 +47,9 @@ def main() -> None:
                 signal.signal(number, _stop)  # Until the scheduler takes over, and while it pauses.
             try:
                 _scheduler(app.extensions["redis"]).start()  # type: ignore[no-untyped-call]
+            except SchedulerNotFound:
+                # The queue server came back empty between two looks at it: what it knew of us is gone.
+                log.warning("queue server was emptied")
             except redis.RedisError as error:
                 log.warning("queue server unreachable", error=type(error).__name__)
                 time.sleep(_PAUSE_SECONDS)

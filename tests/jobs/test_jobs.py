@@ -16,7 +16,7 @@ import pytest
 import redis
 from rq import Queue
 from rq.cron import CronScheduler
-from rq.exceptions import StopRequested
+from rq.exceptions import SchedulerNotFound, StopRequested
 from rq.registry import FailedJobRegistry
 from sqlalchemy import select, text, update
 from structlog.testing import capture_logs
@@ -326,6 +326,20 @@ def sleeps(app, keep_signals, monkeypatch):
     return found
 
 
+def test_cron_goes_on_at_once_where_the_queue_server_was_emptied(sleeps, monkeypatch):
+    outcomes = iter([SchedulerNotFound(), None])
+
+    def start(_scheduler):
+        outcome = next(outcomes)
+        if outcome is not None:
+            raise outcome
+
+    monkeypatch.setattr(CronScheduler, "start", start)
+    cron.main()
+    assert list(outcomes) == []
+    assert sleeps == []
+
+
 def test_cron_ends_well_when_it_is_told_to_while_it_pauses(sleeps, monkeypatch):
     def start(_scheduler):
         raise redis.ConnectionError
@@ -449,7 +463,8 @@ def test_worker_and_cron_outlive_the_queue_server_and_end_when_told(app, make, n
             assert [received.recipients for received in mail.messages] == [[first], [second]]
             for running in (a_worker, a_cron):
                 running.send_signal(signal.SIGTERM)
-            assert [running.wait(20) for running in (a_worker, a_cron)] == [0, 0]
+            ended = [running.wait(20) for running in (a_worker, a_cron)]
+            assert ended == [0, 0], logs["cron"].read_text()[-2000:]
 
 
 # The record.
