@@ -45,6 +45,13 @@ _WORDS = {
         "Open the TechPass onboarding email that we sent you, and finish onboarding before this time. The link is in "
         "that email alone. After this time the account is terminated, and you would have to sign up again.",
     ),
+    InvitationKind.REGISTRATION: _Words(
+        "registration-deadline.ics",
+        "Register for TechPass",
+        "/",
+        "Open the invitation that we sent you, and register before this time. The link is in that email alone. After "
+        "this time you would have to be invited anew.",
+    ),
     InvitationKind.SEED: _Words(
         "seed-deadline.ics",
         "Onboard your device to SEED",
@@ -56,7 +63,7 @@ _WORDS = {
 
 
 def deadline_file(account: Account, invitation: Invitation) -> CalendarFile:
-    """By when ``invitation``, for TechPass or SEED, must be taken up. The same one always gives the same file."""
+    """By when ``invitation`` must be taken up, of any kind with words of its own. It always gives the same file."""
     # Imported here, as many processes start and end without it (a quarter of a second).
     from icalendar import Alarm, Calendar, Event
 

@@ -21,6 +21,8 @@ from webapp.services import audit, calendar, invitations, outbox
 from webapp.services.errors import LinkEnded, NotFound
 from webapp.services.keys import secret_keys
 
+TECHPASS = InvitationKind.TECHPASS
+
 
 def event_of(file):
     """The one event of a calendar file, which is read as calendar programs do."""
@@ -72,7 +74,7 @@ def test_a_later_invitation_moves_the_same_event(app, make, now, policy):
     account = make.account(AccountStatus.PENDING)
     link, token = make.invitation(account)
     before = event_of(deadline_file(account, link))
-    reminder = event_of(calendar.for_invitation(token, now + timedelta(days=25)))
+    reminder = event_of(calendar.for_invitation(token, now + timedelta(days=25), TECHPASS))
     assert before.to_ical() == reminder.to_ical()
 
     invitations.resend(account.id, InvitationKind.TECHPASS, audit.SYSTEM, now + timedelta(days=1), policy)
@@ -100,13 +102,13 @@ def test_each_person_and_each_thing_has_an_event_of_its_own(app, make):
 
 def test_an_invitation_gives_its_deadline_until_it_ends(app, make, now):
     link, token = make.invitation()
-    assert event_of(calendar.for_invitation(token, link.expires_at))["dtstart"].dt == link.expires_at
+    assert event_of(calendar.for_invitation(token, link.expires_at, TECHPASS))["dtstart"].dt == link.expires_at
     with pytest.raises(LinkEnded):
-        calendar.for_invitation(token, link.expires_at + timedelta(seconds=1))
+        calendar.for_invitation(token, link.expires_at + timedelta(seconds=1), TECHPASS)
     _, seed = make.invitation(make.account(), InvitationKind.SEED)
     for unknown in (seed, "x" * 43, ""):
         with pytest.raises(NotFound):
-            calendar.for_invitation(unknown, now)
+            calendar.for_invitation(unknown, now, TECHPASS)
 
 
 def test_a_receipt_gives_it_while_an_invitation_waits(app, make, now):

@@ -32,11 +32,12 @@ from webapp.emails.purpose import has_ended
 from webapp.emails.render import CannotBeShown, NotOneLine, load, preview, render
 from webapp.extensions import db
 from webapp.links import invitation_link, receipt_link
-from webapp.models import Account, Invitation, LogInAttempt, Mail, Question, Request
+from webapp.models import Account, Invitation, Invitee, LogInAttempt, Mail, Question, Request
 from webapp.services import outbox
 from webapp.services.keys import secret_key, secret_keys
 
 FOLDER = Path(__file__).parents[2] / "templates/mail"
+IN_5_DAYS = "Sunday, 29 November 2026, 10:00 Singapore time"
 IN_30_DAYS = "Thursday, 24 December 2026, 10:00 Singapore time"
 TODAY = "Tuesday, 24 November 2026, 10:00 Singapore time"
 NASTY = 'Not "ours" <script>alert(1)</script> & more'
@@ -152,6 +153,28 @@ def techpass_onboarding(world):
 def techpass_onboarding_with_seed(world):
     account, link, address = world.invited(seed_status=SeedStatus.REQUESTED)
     return emails.techpass_onboarding(account, link, world.now), [address, "acceptable use policy for managed devices"]
+
+
+def techpass_onboarding_of_a_vendor(world):
+    inviter = world.make.account(email="lim@tech.gov.sg", first_name="Lim")
+    account = world.make.vendor(AccountStatus.PENDING, "mei@vendor.example.com")
+    world.make.invitee(inviter, account)
+    link, token = world.make.invitation(account)
+    said = [
+        invitation_link(InvitationKind.TECHPASS, token),
+        "Lim (lim@tech.gov.sg) asked for it for you.",
+        "If you did not expect this,",
+        "you would have to be invited again",
+        "our mailbox account, that of mei@vendor.example.com",
+    ]
+    return emails.techpass_onboarding(account, link, world.now), said
+
+
+def onboarding_reminder_of_who_was_asked_for(world):
+    account, link, address = world.invited()
+    world.make.invitee(world.make.account(email="koh@tech.gov.sg"), account)
+    said = [address, "koh@tech.gov.sg asked for", "you would have to sign up again"]
+    return emails.onboarding_reminder(account, link, 23, world.now), said
 
 
 def onboarding_reminder(world):
@@ -464,6 +487,34 @@ def terminated(world):
     ]
 
 
+ASK = "ask the public officer you work with to invite you"
+
+
+def terminated_vendor(world):
+    return emails.terminated(world.make.vendor(AccountStatus.TERMINATED), world.now), [ASK]
+
+
+def terminated_where_only_who_is_invited_takes_part(world):
+    return emails.terminated(world.make.account(AccountStatus.TERMINATED, "a@mindef.gov.sg"), world.now), [ASK]
+
+
+def terminated_for_inactivity_vendor(world):
+    return emails.terminated_for_inactivity(world.make.vendor(AccountStatus.TERMINATED), world.now), [ASK]
+
+
+def account_terminated_vendor(world):
+    return emails.account_terminated(world.make.vendor(AccountStatus.TERMINATED), "Left.", world.now), [ASK, "Left."]
+
+
+def request_rejected_vendor(world):
+    account = world.make.vendor(AccountStatus.REJECTED)
+    asked = {"kind": RequestKind.TECHPASS, "state": RequestState.REJECTED, "requested_at": world.now, "reason": "No."}
+    request = Request(account_id=account.id, **asked)
+    db.session.add(request)
+    db.session.commit()
+    return emails.request_rejected(account, request.id, world.now), [ASK, "No."]
+
+
 def terminated_before_the_account_is(world):
     account, *_ = world.invited()
     return emails.terminated(account, world.now), ["no longer work"]
@@ -489,6 +540,82 @@ def already_have_account_requested(world):
 def already_have_account_requested_log_in(world):
     account = world.requested()
     return emails.already_have_account(account, world.now, tried="log_in"), ["tried to log in"]
+
+
+def asked_for(world):
+    inviter = world.make.account(email="mei@tech.gov.sg", first_name="Mei", last_name="Tan")
+    account = world.requested(seed=True)
+    link = receipt_link(world.make.receipt_token(account))
+    said = [link, "Mei Tan (mei@tech.gov.sg) asked for TechPass for you", "and for SEED for your internet device"]
+    return emails.asked_for(account, inviter.id, world.now), said
+
+
+def asked_for_by_somebody_who_is_gone(world):
+    return emails.asked_for(world.requested(), 10**9, world.now), ["A public officer asked for TechPass for you"]
+
+
+def vendor_registration(world):
+    inviter = world.make.account(email="goh@tech.gov.sg")
+    account, link, address = world.invited(InvitationKind.REGISTRATION, AccountStatus.REQUESTED)
+    said = [address, "goh@tech.gov.sg invites you, for your work for Government Technology Agency", IN_5_DAYS]
+    return emails.vendor_registration(account, link, inviter.id, world.now), said
+
+
+def _invited_by(world):
+    inviter, account = world.make.account(), world.make.account()
+    row = Invitee(
+        inviter_id=inviter.id,
+        account_id=account.id,
+        email="Peter@tech.gov.sg",
+        email_folded="peter@tech.gov.sg",
+        is_theirs=True,
+        asked_at=world.now,
+    )
+    db.session.add(row)
+    db.session.commit()
+    return inviter, row
+
+
+def invitation_completed(world):
+    inviter, row = _invited_by(world)
+    said = [
+        "Peter@tech.gov.sg, for whom you asked for TechPass, activated it on",
+        TODAY,
+        "http://localhost/invite/sent",
+    ]
+    return emails.invitation_completed(inviter, row.id, world.now), said
+
+
+def invitation_expired(world):
+    inviter, row = _invited_by(world)
+    said = ["Peter@tech.gov.sg, for whom you asked for TechPass, did not take", "http://localhost/invite"]
+    return emails.invitation_expired(inviter, row.id, world.now), said
+
+
+def already_have_account_invited(world):
+    account = world.make.account()
+    return emails.already_have_account(account, world.now, tried="invite"), [
+        "A public officer asked for TechPass for you"
+    ]
+
+
+def already_have_account_unregistered(world):
+    account, _, address = world.invited(InvitationKind.REGISTRATION, AccountStatus.REQUESTED)
+    return emails.already_have_account(account, world.now), [address, "have yet to register", IN_5_DAYS]
+
+
+def already_have_account_too_late_to_register(world):
+    account = world.make.vendor()
+    link, _ = world.make.invitation(account, InvitationKind.REGISTRATION)
+    link.expires_at = world.now - timedelta(seconds=1)
+    db.session.commit()
+    said = ["did not register in time. Ask the public officer you work with"]
+    return emails.already_have_account(account, world.now, tried="invite"), said
+
+
+def already_have_account_vendor_too_late(world):
+    said = ["so your TechPass ends. Ask the public officer you work with to invite you again."]
+    return emails.already_have_account(world.make.vendor(AccountStatus.PENDING), world.now, tried="log_in"), said
 
 
 def already_have_account_pending(world):
@@ -535,7 +662,9 @@ CASES = [
     request_rejected,
     techpass_onboarding,
     techpass_onboarding_with_seed,
+    techpass_onboarding_of_a_vendor,
     onboarding_reminder,
+    onboarding_reminder_of_who_was_asked_for,
     seed_onboarding,
     seed_onboarding_while_pending,
     seed_rejected,
@@ -576,11 +705,25 @@ CASES = [
     inactivity_reminder_while_disabled,
     disabled,
     terminated,
+    terminated_vendor,
+    terminated_where_only_who_is_invited_takes_part,
     terminated_before_the_account_is,
     terminated_for_inactivity,
+    terminated_for_inactivity_vendor,
+    account_terminated_vendor,
+    request_rejected_vendor,
     already_have_account,
     already_have_account_requested,
     already_have_account_requested_log_in,
+    asked_for,
+    asked_for_by_somebody_who_is_gone,
+    vendor_registration,
+    invitation_completed,
+    invitation_expired,
+    already_have_account_invited,
+    already_have_account_unregistered,
+    already_have_account_too_late_to_register,
+    already_have_account_vendor_too_late,
     already_have_account_pending,
     already_have_account_pending_expired,
     already_have_account_pending_without_link,
@@ -840,6 +983,20 @@ def test_news_of_a_device_reach_only_who_can_use_it(world, kind, status):
     db.session.commit()
     (letter,) = load(db.session.scalars(select(Mail)).all())
     assert has_ended(letter, world.now) is (status is AccountStatus.DISABLED)
+
+
+@pytest.mark.parametrize("write", [emails.invitation_completed, emails.invitation_expired])
+@pytest.mark.parametrize("why", ["", "inviter", "invitee"])
+def test_news_of_the_invited_reach_only_who_may_still_ask_for_others(world, write, why):
+    inviter, row = _invited_by(world)
+    outbox.post(write(inviter, row.id, world.now))
+    if why == "inviter":
+        inviter.status = AccountStatus.DISABLED
+    elif why == "invitee":
+        db.session.delete(row)
+    db.session.commit()
+    (letter,) = load(db.session.scalars(select(Mail)).all())
+    assert has_ended(letter, world.now) is bool(why)
 
 
 def hidden(words, secrets):

@@ -41,10 +41,39 @@ def request_received(account: Account, now: datetime) -> MailRow:
     return _row("request_received", account.id, account, now)
 
 
+def asked_for(account: Account, inviter_id: int, now: datetime) -> MailRow:
+    """Rule 5.1: an officer asked for TechPass for somebody; who it was, and the private receipt link."""
+    return _row("asked_for", account.id, account, now, inviter_id=inviter_id)
+
+
+def vendor_registration(account: Account, invitation: Invitation, inviter_id: int | None, now: datetime) -> MailRow:
+    """Rule 5.5: an officer invited a vendor, who registers first; who it was, and the link."""
+    return _row(
+        "vendor_registration",
+        invitation.id,
+        account,
+        now,
+        urgent=True,
+        invitation_id=invitation.id,
+        inviter_id=inviter_id,
+    )
+
+
+def invitation_completed(inviter: Account, invitee_id: int, now: datetime) -> MailRow:
+    """Rule 5.4: somebody who was asked for has activated TechPass; to whoever asked."""
+    return _row("invitation_completed", invitee_id, inviter, now, invitee_id=invitee_id)
+
+
+def invitation_expired(inviter: Account, invitee_id: int, now: datetime) -> MailRow:
+    """Rule 5.4: somebody who was asked for let the time run out; to whoever asked."""
+    return _row("invitation_expired", invitee_id, inviter, now, invitee_id=invitee_id)
+
+
 def already_have_account(account: Account, now: datetime, tried: str = "sign_up") -> MailRow:
     """Rules 1.8 and 1.9: tells the holder where the account stands, since somebody signed up again.
 
-    Or logged in, ``tried="log_in"``, before it is active. At most one a day, whoever may insist.
+    Or logged in, ``tried="log_in"``, before it is active; or asked for them, ``tried="invite"``. At most one a day,
+    whoever may insist.
     """
     return _row("already_have_account", f"{account.id}:{now:%Y-%m-%d}", account, now, tried=tried)
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 KINDS = {
     "request_received": "Request received",
+    "asked_for": "Asked for by somebody else",
+    "vendor_registration": "Registration of a vendor",
+    "invitation_completed": "Invited person is active",
+    "invitation_expired": "Invited person was too late",
     "already_have_account": "Already have an account",
     "more_information": "Question about a request",
     "request_rejected": "TechPass not approved",

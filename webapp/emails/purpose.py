@@ -71,6 +71,10 @@ def has_ended(letter: Letter, now: datetime) -> bool:
         asked, request = letter.question, letter.request
         is_open = request is not None and request.state is RequestState.OPEN
         return asked is None or asked.answered_at is not None or not is_open
+    if mail.kind == "asked_for":
+        return status is not AccountStatus.REQUESTED
+    if mail.kind in ("invitation_completed", "invitation_expired"):
+        return status is not AccountStatus.ACTIVE or letter.invitee is None
     if "invitation_id" in mail.context:
         link = letter.invitation
         return link is None or link.state is not InvitationState.LIVE or is_expired(link.expires_at, now)

@@ -32,7 +32,7 @@ from webapp.domain.tokens import (
 from webapp.emails import MORE_INFORMATION, NOT_ME
 from webapp.extensions import db
 from webapp.links import invitation_link, not_me_link, public_link, receipt_link
-from webapp.models import Account, Device, Invitation, LogInAttempt, Mail, Question, Request
+from webapp.models import Account, Device, Invitation, Invitee, LogInAttempt, Mail, Question, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,9 +41,20 @@ if TYPE_CHECKING:
 
 
 WITH_CALENDAR = frozenset(
-    ("techpass_onboarding", "onboarding_reminder", "seed_onboarding", "seed_reminder", "invitation_extended")
+    (
+        "techpass_onboarding",
+        "onboarding_reminder",
+        "seed_onboarding",
+        "seed_reminder",
+        "invitation_extended",
+        "vendor_registration",
+    )
 )
 """The kinds that tell a deadline by which an officer has to do something."""
+
+
+_NAMES_WHO_ASKED = frozenset(("techpass_onboarding", "onboarding_reminder"))
+"""The kinds that say who asked for TechPass, where somebody did for the holder (rule 5.1)."""
 
 
 class LinkLost(Exception):
@@ -70,6 +81,10 @@ class Letter:
     attempt: LogInAttempt | None
     device: Device | None
     question: Question | None = None
+    inviter: Account | None = None
+    """Whoever asked for the person that it is for."""
+    invitee: Invitee | None = None
+    """The person of whom it tells whoever asked for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +106,9 @@ def load(mails: Sequence[Mail]) -> list[Letter]:
     attempts = _by_id(LogInAttempt, (mail.context.get("attempt_id") for mail in mails))
     devices = _by_id(Device, (mail.context.get("device_id") for mail in mails))
     questions = _by_id(Question, (mail.context.get("question_id") for mail in mails))
+    inviters = _by_id(Account, (mail.context.get("inviter_id") for mail in mails))
+    asked_by = _asked_by({mail.account_id for mail in mails if mail.kind in _NAMES_WHO_ASKED})
+    invitees = _by_id(Invitee, (mail.context.get("invitee_id") for mail in mails))
     waiting = _waiting_links({mail.account_id for mail in mails if mail.kind == "already_have_account"})
     return [
         Letter(
@@ -101,6 +119,8 @@ def load(mails: Sequence[Mail]) -> list[Letter]:
             attempts.get(mail.context.get("attempt_id")),
             devices.get(mail.context.get("device_id")),
             questions.get(mail.context.get("question_id")),
+            inviters.get(mail.context.get("inviter_id")) or asked_by.get(mail.account_id),
+            invitees.get(mail.context.get("invitee_id")),
         )
         for mail in mails
     ]
@@ -115,6 +135,20 @@ def _by_id(table: type[Any], ids: Iterable[int | None], *options: Any) -> dict[i
     return {row.id: row for row in db.session.scalars(query)}
 
 
+def _asked_by(account_ids: set[int | None]) -> dict[int | None, Account]:
+    """Whoever asked for each of the accounts last; of those who signed up themselves there is none."""
+    if not account_ids:
+        return {}
+    query = (
+        select(Invitee.account_id, Account)
+        .join(Account, Account.id == Invitee.inviter_id)
+        .where(Invitee.account_id.in_(account_ids), Invitee.is_theirs)
+        .order_by(Invitee.asked_at, Invitee.id)
+        .execution_options(populate_existing=True)
+    )
+    return {row.account_id: row.Account for row in db.session.execute(query)}
+
+
 def _waiting_links(account_ids: set[int | None]) -> dict[int | None, Invitation]:
     if not account_ids:
         return {}
@@ -122,7 +156,8 @@ def _waiting_links(account_ids: set[int | None]) -> dict[int | None, Invitation]
         select(Invitation)
         .where(
             Invitation.account_id.in_(account_ids),
-            Invitation.kind == InvitationKind.TECHPASS,
+            # Of somebody pending or, as a vendor, not registered yet: nobody has both.
+            Invitation.kind.in_((InvitationKind.TECHPASS, InvitationKind.REGISTRATION)),
             Invitation.state == InvitationState.LIVE,
         )
         .execution_options(populate_existing=True)
@@ -265,14 +300,18 @@ def _context(letter: Letter, links: _Links, now: datetime) -> dict[str, Any]:
         "profile_link": public_link("/profile"),
         "devices_link": public_link("/profile/devices"),
         "admin_link": public_link("/admin"),
+        "invite_link": public_link("/invite"),
+        "invited_link": public_link("/invite/sent"),
         "service_request_url": settings.service_request_url,
         "happened_at": mail.created_at,
         **_given(mail.context),
     }
     if account is not None:
         agency: Agency = account.agency
-        context |= {"account": account, "agency": agency}
-        has_receipt = account.status is AccountStatus.REQUESTED or mail.kind == MORE_INFORMATION
+        context |= {"account": account, "agency": agency, "may_sign_up": account.may_sign_up}
+        # Who has yet to register asked for nothing that a receipt could tell of.
+        is_asked_for = account.status is AccountStatus.REQUESTED and mail.kind != "vendor_registration"
+        has_receipt = is_asked_for or mail.kind == MORE_INFORMATION
         if has_receipt and account.receipt_nonce and account.receipt_hash:
             context["receipt_link"] = links.receipt(account.receipt_nonce, account.receipt_hash)
     link = letter.invitation
@@ -290,6 +329,10 @@ def _context(letter: Letter, links: _Links, now: datetime) -> dict[str, Any]:
         context["link_is_live"] = False
     if letter.request is not None:
         context |= {"reason": letter.request.reason, "asked_for": letter.request.kind}
+    if letter.inviter is not None or "inviter_id" in mail.context:
+        context["inviter_name"] = _named(letter.inviter)
+    if letter.invitee is not None:
+        context["invitee_email"] = letter.invitee.email
     if letter.question is not None:
         context["question"] = letter.question.question
     if letter.attempt is not None:
@@ -299,6 +342,14 @@ def _context(letter: Letter, links: _Links, now: datetime) -> dict[str, Any]:
     if mail.kind in NOT_ME and account is not None and account.status is AccountStatus.ACTIVE:
         context["not_me_link"] = links.not_me(mail)
     return context
+
+
+def _named(inviter: Account | None) -> str:
+    """An inviter as the invited know them: by name and address, as long as their data are there."""
+    if inviter is None or inviter.status is AccountStatus.DELETED:
+        return "A public officer"
+    name = " ".join(part for part in (inviter.first_name, inviter.last_name) if part)
+    return f"{name} ({inviter.email})" if name else inviter.email
 
 
 def _given(context: dict[str, Any]) -> dict[str, Any]:

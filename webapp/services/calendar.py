@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from webapp.models import Account
 
 
-def for_invitation(token: str, now: datetime) -> CalendarFile:
+def for_invitation(token: str, now: datetime, kind: InvitationKind) -> CalendarFile:
     """For the holder of an invitation's link. Raises `NotFound` or `LinkEnded`."""
-    invitation = open_link(token, now, InvitationKind.TECHPASS)
+    invitation = open_link(token, now, kind)
     return deadline_file(invitation.account, invitation)
 
 
