@@ -1,0 +1,199 @@
+"""Tables taken in: whatever a file holds is read or refused soon, in little memory, with words that help (B2)."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openpyxl import Workbook
+
+from webapp import tables
+from webapp.tables import TableRefused, read, read_text
+
+ROOT = Path(__file__).parents[2]
+MOST = 10_000
+HEAD = "email,seed,reason"
+LINE = "peter@tech.gov.sg,yes,New here"
+
+
+def book(*rows, hidden=False) -> bytes:
+    made = Workbook()
+    sheet: Any = made.active
+    if hidden:
+        sheet.title = "Lists"
+        sheet.append(["a", "b"])
+        sheet.sheet_state = "hidden"
+        sheet = made.create_sheet("People")
+    for row in rows:
+        sheet.append(row)
+    out = io.BytesIO()
+    made.save(out)
+    return out.getvalue()
+
+
+def package(**changes) -> bytes:
+    """A workbook with parts put in place of its own; a name has __ for / and _ for what is no letter."""
+    out = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(book(["email"], ["peter@tech.gov.sg"]))) as old,
+        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for name in old.namelist():
+            new.writestr(name, changes.pop(name, None) or old.read(name))
+        for name, content in changes.items():
+            new.writestr(name, content)
+    return out.getvalue()
+
+
+SHEET = "xl/worksheets/sheet1.xml"
+NAMESPACE = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+
+
+def sheet(rows: str, before: str = "") -> bytes:
+    return package(**{SHEET: f"{before}<worksheet {NAMESPACE}><sheetData>{rows}</sheetData></worksheet>"})
+
+
+EXPECTED = [(1, ["email", "seed", "reason"]), (2, ["peter@tech.gov.sg", "yes", "New here"])]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_text_of_any_usual_form_is_read(separator, ending, encoding):
+    text = f"{HEAD}{ending}{LINE}{ending}".replace(",", separator)
+    assert read(text.encode(encoding), MOST) == EXPECTED
+
+
+def test_quotes_blank_lines_and_letters():
+    text = 'email;reason\n\n"peter@tech.gov.sg";"Says ""hello""; and\ngoodbye, Zoë"\n'
+    assert read(text.encode("cp1252"), MOST)[1] == (3, ["peter@tech.gov.sg", 'Says "hello"; and goodbye, Zoë'])
+
+
+def test_a_workbook_is_read_as_a_person_sees_it():
+    content = book(
+        ["email", "seed", None], [], ["peter@tech.gov.sg", True, 91234567], ["Zoë", 2.0, "a\nb"], hidden=True
+    )
+    assert read(content, MOST) == [
+        (1, ["email", "seed"]),
+        (3, ["peter@tech.gov.sg", "yes", "91234567"]),
+        (4, ["Zoë", "2", "a b"]),
+    ]
+
+
+def test_ten_thousand_rows_are_fine_and_one_more_is_not():
+    rows = [[f"a{number}@tech.gov.sg", "yes", "Reason"] for number in range(MOST)]
+    assert len(read(book(HEAD.split(","), *rows), MOST)) == MOST + 1
+    text = "\n".join([HEAD, *(",".join(row) for row in rows)])
+    assert len(read_text(text, MOST)) == MOST + 1
+    with pytest.raises(TableRefused, match="more than 10,000 rows"):
+        read_text(f"{text}\n{LINE}", MOST)
+
+
+def test_a_long_cell_is_cut_where_it_shows_and_what_steers_is_a_space():
+    ((_, (long, steers)),) = read_text(f'{"x" * 200_000},"a\0b\x1b[1m\u202e"', MOST)
+    assert long == "x" * (tables.LONGEST_CELL + 1)
+    assert steers == "a b [1m"
+
+
+def test_a_formula_is_told_and_its_result_is_not_taken():
+    rows = '<row r="1"><c r="A1" t="str"><f>HYPERLINK("http://x")</f><v>peter@tech.gov.sg</v></c></row>'
+    assert read(sheet(rows), MOST) == [(1, ['=HYPERLINK("http://x")'])]
+
+
+def test_a_false_dimension_is_not_believed():
+    rows = '<row r="1"><c r="A1" t="inlineStr"><is><t>email</t></is></c></row>'
+    content = package(
+        **{SHEET: f'<worksheet {NAMESPACE}><dimension ref="A1:XFD1048576"/><sheetData>{rows}</sheetData></worksheet>'}
+    )
+    assert read(content, MOST) == [(1, ["email"])]
+
+
+ENTITIES = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">' + "".join(
+    f'<!ENTITY {name} "{f"&{of};" * 10}">' for name, of in zip("bcdefghij", "abcdefghi", strict=True)
+)
+BROKEN = "The spreadsheet cannot be read"
+TOO_MUCH = "The spreadsheet unpacks to more than 12 MB"
+TOO_WIDE = "A row has more than 30 columns"
+NO_TABLE = "This is neither CSV nor an Excel workbook"
+HOSTILE = {
+    "a million rows": (lambda: sheet("<row><c><v>1</v></c></row>" * 1_000_000), "more than 10,000 rows"),
+    "a million blank rows": (lambda: sheet("<row/>" * 1_000_000), "more than 10,000 rows"),
+    "a bomb": (lambda: sheet(f'<row><c t="inlineStr"><is><t>{"a" * 60_000_000}</t></is></c></row>'), TOO_MUCH),
+    "many cells": (lambda: sheet("<row>" + "<c/>" * 1_000_000 + "</row>"), TOO_WIDE),
+    "a far column": (lambda: sheet('<row><c r="XFD1"><v>1</v></c></row>'), TOO_WIDE),
+    "many strings": (
+        lambda: package(**{"xl/sharedStrings.xml": f"<sst {NAMESPACE}>{'<si><t>a</t></si>' * 1_000_000}</sst>"}),
+        TOO_MUCH,
+    ),
+    "entities": (lambda: sheet('<row><c t="inlineStr"><is><t>&j;</t></is></c></row>', f"{ENTITIES}]>"), BROKEN),
+    "an external entity": (
+        lambda: sheet("<row><c><v>&a;</v></c></row>", '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>'),
+        BROKEN,
+    ),
+    "deep": (lambda: sheet("<a>" * 200_000), BROKEN),
+    "many members": (lambda: package(**{f"x{number}": "" for number in range(2000)}), BROKEN),
+    "cut short": (lambda: book(["email"])[:-200], BROKEN),
+    "changed on the way": (lambda: _changed(book(["email"])), BROKEN),
+    "no sheet": (lambda: package(**{"xl/workbook.xml": f"<workbook {NAMESPACE}/>"}), "no sheet to read"),
+    "another archive": (lambda: _zip(**{"word/document.xml": "<a/>"}), BROKEN),
+    "an old workbook": (lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 1000, NO_TABLE),
+    "a picture": (lambda: b"\x89PNG\r\n\x1a\n" + b"\0" * 1000, NO_TABLE),
+    "too large": (lambda: b"a" * (tables.MOST_BYTES + 1), "larger than 4 MB"),
+    "letters of no kind": (lambda: b"\x00\xd8\x00\xd8" * 100, "letters cannot be read"),
+    "an open quote": (lambda: b'"' + b"a,\n" * 1_000_000, "1 rows"),
+}
+
+
+def _changed(content: bytes) -> bytes:
+    """One byte of the sheet is another one."""
+    with zipfile.ZipFile(io.BytesIO(content)) as made:
+        place = made.getinfo(SHEET).header_offset + 80
+    return content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :]
+
+
+def _zip(**members) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as made:
+        for name, content in members.items():
+            made.writestr(name, content)
+    return out.getvalue()
+
+
+MEASURE = """
+import json, resource, sys
+from webapp import tables
+content = open(sys.argv[1], "rb").read()
+before = resource.getrusage(resource.RUSAGE_SELF)
+try:
+    said = f"{len(tables.read(content, 10_000))} rows"
+except tables.TableRefused as error:
+    said = error.message
+after = resource.getrusage(resource.RUSAGE_SELF)
+print(json.dumps({
+    "said": said, "seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+    # Of this program alone: what the operating system says of usage counts the one that started it too.
+    "megabytes": int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) / 1024,
+}))
+"""
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_refused_within_a_second_and_a_hundred_megabytes(tmp_path, name):
+    make, words = HOSTILE[name]
+    content = make()
+    file = tmp_path / "file"
+    file.write_bytes(content)
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(file)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    found = json.loads(done.stdout)
+    assert words in found["said"], found
+    # The processor's own time: what others do on the machine does not count.
+    assert found["seconds"] < 1, found
+    assert found["megabytes"] < 100, found

@@ -1,0 +1,291 @@
+"""Tables taken in, as CSV, XLSX or pasted text, within bounds that are checked before what they bound is read (B2).
+
+Whatever a file holds, reading it ends soon, takes little memory, and gives rows of text or a refusal in plain words.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import zipfile
+import zlib
+from typing import IO, TYPE_CHECKING, Any
+from xml.etree.ElementTree import ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import iterparse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    Row = tuple[int, list[str]]
+    """A row's number in the file, from 1, and its cells. Rows without any text are left out."""
+
+MOST_BYTES = 4 * 1024 * 1024
+"""Of a file."""
+MOST_UNPACKED = 12 * 1024 * 1024
+"""Of all that is read of a spreadsheet, once it is unpacked: 10,000 rows take a third of it."""
+MOST_STRINGS = 150_000
+MOST_COLUMNS = 30
+LONGEST_CELL = 1000
+"""Characters. A longer cell is cut one behind them, so that whoever judges its row sees that it is too long."""
+_MOST_MEMBERS = 500
+_BLANK_ROWS = 5
+"""Rows without text count too: at most so many times as many as rows are taken."""
+
+csv.field_size_limit(MOST_BYTES)
+
+
+class TableRefused(Exception):
+    """What is no table, or too large a one; the message says what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+_TOO_LARGE = f"The file is larger than {MOST_BYTES // 1024 // 1024} MB, the most that is taken at once"
+_TOO_MUCH = (
+    f"The spreadsheet unpacks to more than {MOST_UNPACKED // 1024 // 1024} MB. Copy its rows into a new one, "
+    "or save it as CSV"
+)
+_BROKEN = "The spreadsheet cannot be read. Save it anew as an Excel workbook (.xlsx) or as CSV, and choose that file"
+_TOO_WIDE = f"A row has more than {MOST_COLUMNS} columns. Leave only those of the template"
+
+
+def read(content: bytes, most_rows: int) -> list[Row]:
+    """The rows of a file: an Excel workbook's first sheet that is not hidden, or text. Raises `TableRefused`."""
+    if len(content) > MOST_BYTES:
+        raise TableRefused(_TOO_LARGE)
+    if content.startswith(b"PK"):
+        return _bounded(_xlsx(content), most_rows)
+    if content.startswith((b"\xd0\xcf\x11\xe0", b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"GIF8")):
+        raise TableRefused(
+            "This is neither CSV nor an Excel workbook (.xlsx). Old or locked workbooks have to be saved anew, without "
+            "a password"
+        )
+    return read_text(_decoded(content), most_rows)
+
+
+def read_text(text: str, most_rows: int) -> list[Row]:
+    """The rows of text: cells parted by comma, semicolon or tab, whichever its first line has most of."""
+    if len(text) > MOST_BYTES:
+        raise TableRefused(_TOO_LARGE)
+    return _bounded(_csv(text), most_rows)
+
+
+def _decoded(content: bytes) -> str:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encodings = ["utf-16"]
+    else:
+        # What Excel writes in the West where it is not told otherwise, and never with a NUL.
+        encodings = ["utf-8-sig", *([] if b"\0" in content else ["cp1252"])]
+    for encoding in encodings:
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    raise TableRefused("The file’s letters cannot be read. Save it as “CSV UTF-8” and choose it again")
+
+
+def _bounded(rows: Iterable[Row], most_rows: int) -> list[Row]:
+    found: list[Row] = []
+    for number, cells in rows:
+        if number > (most_rows + 1) * _BLANK_ROWS or len(found) > most_rows + 1:
+            raise TableRefused(too_many(most_rows))
+        cells = [_clean(cell) for cell in cells]
+        while cells and not cells[-1]:
+            cells.pop()
+        if len(cells) > MOST_COLUMNS:
+            raise TableRefused(_TOO_WIDE)
+        if cells:
+            found.append((number, cells))
+    if len(found) > most_rows + 1:
+        raise TableRefused(too_many(most_rows))
+    return found
+
+
+def too_many(most_rows: int) -> str:
+    """What to say of more rows than are taken; the first one, which names the columns, is none of them."""
+    return f"There are more than {most_rows:,} rows, the most that is taken at once"
+
+
+def _clean(cell: str) -> str:
+    """One line without anything that steers; cut where it is longer than any cell that is taken."""
+    cell = cell[: 4 * LONGEST_CELL]
+    return " ".join("".join(c if c.isprintable() else " " for c in cell).split())[: LONGEST_CELL + 1]
+
+
+# Text.
+
+
+def _csv(text: str) -> Iterator[Row]:
+    text = text.removeprefix("\ufeff").replace("\0", " ")
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    outside = re.sub(r'"[^"]*"', "", first)
+    separator = max(",;\t", key=outside.count)
+    try:
+        yield from enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=separator), 1)
+    except csv.Error:
+        raise TableRefused(
+            "The lines cannot be read as CSV. Check the quotation marks, or save the file anew"
+        ) from None
+
+
+# Excel workbooks.
+
+_RELATION = re.compile(r"\}id$")
+
+
+def _xlsx(content: bytes) -> Iterator[Row]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as package:
+            if len(package.namelist()) > _MOST_MEMBERS:
+                raise TableRefused(_BROKEN)
+            parts = _Parts(package)
+            strings = list(_strings(parts))
+            yield from _cells(parts, _first_sheet(parts), strings)
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, KeyError, OSError):
+        raise TableRefused(_BROKEN) from None
+    except (ParseError, DefusedXmlException, ValueError, zlib.error):
+        raise TableRefused(_BROKEN) from None
+    except RuntimeError:  # What zipfile says of a password.
+        raise TableRefused("The spreadsheet has a password. Save it without one, and choose it again") from None
+
+
+class _Parts:
+    """The parts of a workbook, of which no more is unpacked than `MOST_UNPACKED` in all."""
+
+    def __init__(self, package: zipfile.ZipFile) -> None:
+        self._package = package
+        self._left = MOST_UNPACKED
+
+    def has(self, name: str) -> bool:
+        return name in self._package.namelist()
+
+    def open(self, name: str) -> _Counted:
+        return _Counted(self._package.open(name), self)
+
+    def take(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise TableRefused(_TOO_MUCH)
+
+
+class _Counted:
+    """A part that is read piece by piece, each counted as it comes out and not as the file says."""
+
+    def __init__(self, stream: IO[bytes], parts: _Parts) -> None:
+        self._stream, self._parts = stream, parts
+
+    def read(self, size: int = -1) -> bytes:
+        piece = self._stream.read(min(size, 65_536) if size > 0 else 65_536)
+        self._parts.take(len(piece))
+        return piece
+
+
+def _elements(parts: _Parts, name: str) -> Iterator[tuple[str, str, Any]]:
+    """The events of a part's XML, with the names of its elements; entities are refused. What has ended is let go."""
+    root = None
+    for event, element in iterparse(parts.open(name), events=("start", "end")):
+        if root is None:
+            root = element
+        yield event, element.tag.rpartition("}")[2], element
+        if event == "end" and element.tag.rpartition("}")[2] in ("si", "row", "sheet", "Relationship"):
+            element.clear()
+            if root is not element and len(root) > 1000:
+                root.clear()
+
+
+def _first_sheet(parts: _Parts) -> str:
+    relation = ""
+    for event, name, element in _elements(parts, "xl/workbook.xml"):
+        is_shown = event == "start" and name == "sheet" and element.get("state", "visible") == "visible"
+        if is_shown and not relation:
+            relation = next((value for key, value in element.attrib.items() if _RELATION.search(key)), "")
+    for event, name, element in _elements(parts, "xl/_rels/workbook.xml.rels"):
+        if event == "start" and name == "Relationship" and element.get("Id") == relation:
+            target = element.get("Target", "")
+            return target.removeprefix("/") if target.startswith("/") else f"xl/{target}"
+    raise TableRefused("The spreadsheet has no sheet to read")
+
+
+def _strings(parts: _Parts) -> Iterator[str]:
+    """The texts that cells point to, each cut as a cell is."""
+    name = "xl/sharedStrings.xml"
+    if not parts.has(name):
+        return
+    count, text, phonetic = 0, "", 0
+    for event, tag, element in _elements(parts, name):
+        if tag == "rPh":
+            phonetic += 1 if event == "start" else -1
+        elif event == "end" and tag == "t" and not phonetic:
+            text += (element.text or "")[: 4 * LONGEST_CELL]
+            text = text[: 4 * LONGEST_CELL]
+        elif event == "end" and tag == "si":
+            count += 1
+            if count > MOST_STRINGS:
+                raise TableRefused(_TOO_MUCH)
+            yield text
+            text = ""
+
+
+def _cells(parts: _Parts, sheet: str, strings: list[str]) -> Iterator[Row]:
+    number, seen = 0, 0
+    cells: dict[int, str] = {}
+    kind, value, formula, place = "", "", None, 0
+    for event, tag, element in _elements(parts, sheet):
+        if event == "start":
+            if tag == "row":
+                number = _whole(element.get("r"), number + 1)
+                cells, seen, place = {}, 0, 0
+            elif tag == "c":
+                seen += 1
+                if seen > 20 * MOST_COLUMNS:
+                    raise TableRefused(_TOO_WIDE)
+                place = _column(element.get("r"), place + 1)
+                kind, value, formula = element.get("t", "n"), "", None
+        elif tag in ("v", "t"):
+            value += (element.text or "")[: 4 * LONGEST_CELL]
+        elif tag == "f":
+            formula = element.text or ""
+        elif tag == "c":
+            text = _shown(kind, value, formula, strings)
+            if text:
+                if place > MOST_COLUMNS:
+                    raise TableRefused(_TOO_WIDE)
+                cells[place] = text
+        elif tag == "row":
+            yield number, [cells.get(column, "") for column in range(1, max(cells, default=0) + 1)]
+        elif tag == "sheetData":
+            return
+
+
+def _shown(kind: str, value: str, formula: str | None, strings: list[str]) -> str:
+    """A cell as text. What a formula has come to is not taken: it is what somebody else's program says."""
+    if formula is not None:
+        return f"={formula}"
+    if kind == "s":
+        number = _whole(value, -1)
+        return strings[number] if 0 <= number < len(strings) else ""
+    if kind == "b":
+        return "yes" if value.strip() == "1" else "no"
+    if kind == "n" and re.fullmatch(r"-?\d+\.0+", value):
+        return value.partition(".")[0]
+    return value
+
+
+def _whole(text: str | None, otherwise: int) -> int:
+    return int(text) if text and text.isascii() and text.strip().isdigit() and len(text) < 10 else otherwise
+
+
+def _column(reference: str | None, otherwise: int) -> int:
+    """The number of a column by its letters, such as 28 for AB7."""
+    letters = re.match(r"[A-Z]{1,3}", reference or "")
+    if not letters:
+        return otherwise
+    number = 0
+    for letter in letters.group():
+        number = number * 26 + ord(letter) - ord("A") + 1
+    return number
