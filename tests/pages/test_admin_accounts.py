@@ -119,6 +119,35 @@ def test_the_page_of_a_person_tells_all_that_is_known(client, make, admin, now):
     assert "Without a log-in" not in said, "on hold nothing comes by time"
 
 
+def test_the_page_says_who_was_asked_for_by_whom(client, make, admin):
+    goh = make.account(email="goh@moe.gov.sg")
+    vendor = make.vendor(email="mei@vendor.example.com", organisation="<b>Vendor</b>")
+    make.invitation(vendor, InvitationKind.REGISTRATION)
+    make.invitee(goh, vendor, reason="Keeps our site")
+    make.invitee(goh, make.account(email="peter@moe.gov.sg"))
+    make.invitee(goh, admin, is_theirs=False)
+    page = client.get(f"/admin/accounts/{vendor.id}")
+    assert "<b>Vendor" not in page.text
+    for words in (
+        "Account type Vendor Organisation <b>Vendor</b> Sponsoring agency Government Technology Agency",
+        "Asked for by goh@moe.gov.sg , Ministry of Education, 24 Nov 2026, 10:00 : Keeps our site",
+        "Invitation to register Works until 29 Nov 2026, 10:00",
+        "None yet: invited vendors register first.",
+        "Terminate Not now. They have yet to register.",
+    ):
+        assert words in text_of(page), words
+    page = client.get(f"/admin/accounts/{goh.id}")
+    assert "Account type Public officer Agency Ministry of Education" in text_of(page)
+    (where,) = re.findall(r'href="([^"]+)">\s*Asked for 2 other people', page.text)
+    page = client.get(unescape(where))
+    assert found(page) == ["goh@moe.gov.sg", "peter@moe.gov.sg", "mei@vendor.example.com"], "the first in the lead"
+    assert "Whom goh@moe.gov.sg asked for, newest first." in text_of(page)
+    assert f'name="asked_for_by" value="{goh.id}"' in page.text, "kept while one searches"
+    assert found(client.htmx("GET", f"{unescape(where)}&q=mei")) == ["mei@vendor.example.com"]
+    assert client.get("/admin/accounts?asked_for_by=99999").status_code == 404
+    assert client.get("/admin/accounts?asked_for_by=x").status_code == 200
+
+
 def test_the_timeline_goes_on_by_key(client, make, admin, now, monkeypatch):
     monkeypatch.setattr(people, "TIMELINE", 2)
     account = make.account()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from html import unescape
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from webapp.domain.lifecycle import RequestKind
 from webapp.extensions import db
@@ -167,6 +168,46 @@ def test_nobody_decides_on_their_own_request(client, make, admin, now, htmx):
     assert state(own) == "open"
 
 
+@STYLES
+def test_nobody_decides_on_whom_they_asked_for(client, make, admin, htmx):
+    theirs, others = make.request("theirs@tech.gov.sg"), make.request("others@tech.gov.sg")
+    make.invitee(admin, db.session.get_one(Account, theirs.account_id))
+    page = client.get("/admin/requests").text
+    assert page.count("Another admin decides on whom you asked for.") == 1
+    assert "Asked for by you" in page
+    assert f'value="{theirs.id}" form="selection"' not in page
+    assert f"/admin/requests/{theirs.id}/approve" not in page
+    assert f"/admin/requests/{others.id}/approve" in page
+    for action in ("approve", "reject"):
+        answer = client.submit(f"/admin/requests/{theirs.id}/{action}", htmx=htmx, reason="No")
+        text = answer.text if htmx else follow(client, answer).text
+        assert "Nothing was done: another admin must decide on whom you asked for." in text
+    client.get("/admin/requests")
+    answer = client.submit("/admin/requests/approve", htmx=htmx, request=[theirs.id, others.id])
+    text = answer.text if htmx else follow(client, answer).text
+    assert "1 request approved, 1 not." in text
+    assert "TechPass for theirs@tech.gov.sg: another admin must decide on whom you asked for." in text
+    assert (state(theirs), state(others)) == ("open", "approved")
+
+
+def test_a_row_says_who_asked_why_and_who_a_vendor_is(client, make, now, admin):
+    goh = make.account(email="goh@moe.gov.sg")
+    vendor = make.vendor(email="mei@vendor.example.com", first_name="Mei", last_name="Tan", organisation="<script>V")
+    db.session.add(Request(account_id=vendor.id, kind=RequestKind.TECHPASS, requested_at=now))
+    make.invitee(goh, vendor, reason='Keeps "our" site')
+    # Who asked for somebody that was there already is none of them.
+    make.invitee(make.account(email="lim@moe.gov.sg"), vendor, is_theirs=False)
+    page = client.get("/admin/requests").text
+    said = " ".join(unescape(re.sub(r"<[^>]+>", " ", page.replace("<wbr>", ""))).split())
+    for words in (
+        "mei@vendor.example.com Vendor Mei Tan, <script>V For Government Technology Agency",
+        'Asked for by goh@moe.gov.sg (Ministry of Education): Keeps "our" site',
+    ):
+        assert words in said, said
+    assert "lim@moe.gov.sg" not in said
+    assert "<script>V" not in page
+
+
 def test_seed_waits_for_techpass(client, make, admin):
     request = make.request(seed=True)
     assert "After TechPass is approved" in client.get("/admin/requests").text
@@ -255,6 +296,8 @@ def test_the_filters_of_the_address_narrow_the_queue(client, make, now, policy, 
     young = make.request("young@tech.gov.sg")
     by = audit.By.person(admin, "x")
     questions.ask(young.id, "Which team?", by, now)
+    db.session.execute(update(Account).filter_by(id=young.account_id).values(account_type="vendor"))
+    db.session.commit()
     agency = db.session.scalar(select(Agency.id).where(Agency.domain == "moe.gov.sg"))
     assert listed(client) == {"late", "both", "young"}
     for arguments, expected in (
@@ -267,11 +310,13 @@ def test_the_filters_of_the_address_narrow_the_queue(client, make, now, policy, 
         ({"seed": "at_risk"}, {"late"}),
         ({"question": "asked"}, {"young"}),
         ({"question": "answered"}, set()),
+        ({"person": "vendor"}, {"young"}),
+        ({"person": "officer", "age": "1"}, {"late", "both"}),
         ({"q": "OUN"}, {"young"}),
         ({"q": "_oung"}, set()),
         ({"q": "%"}, set()),
         (
-            {"agency": "x", "kind": "x", "age": "2", "seed": "x", "question": "x"},
+            {"agency": "x", "kind": "x", "age": "2", "seed": "x", "question": "x", "person": "x"},
             {"late", "both", "young"},
         ),
     ):

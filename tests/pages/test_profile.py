@@ -6,10 +6,11 @@ import re
 from datetime import date, timedelta
 
 import pytest
+from sqlalchemy import update
 
-from webapp.domain.lifecycle import InvitationKind, RequestKind, Role, SeedStatus
+from webapp.domain.lifecycle import AccountStatus, InvitationKind, RequestKind, Role, SeedStatus
 from webapp.extensions import db
-from webapp.models import Request
+from webapp.models import Agency, Request
 
 
 def test_it_shows_who_i_am_and_since_when(client, make):
@@ -20,6 +21,25 @@ def test_it_shows_who_i_am_and_since_when(client, make):
     assert "Tuesday, 24 November 2026, 10:00 Singapore time" in page
     assert "Public officer" in page
     assert "/admin" not in page
+
+
+def test_a_vendor_reads_for_whom_they_work_and_asks_for_nobody(client, make):
+    vendor = make.vendor(AccountStatus.ACTIVE, organisation="<i>V</i> Pte", seed_status=SeedStatus.INELIGIBLE)
+    db.session.execute(update(Agency).values(seed_eligible=False))
+    db.session.commit()
+    make.sign_in(client, vendor)
+    page = client.get("/profile").text
+    for words in (
+        "Vendor</",
+        "Sponsoring agency",
+        "&lt;i&gt;V&lt;/i&gt; Pte",
+        "the agency that sponsors you,",
+    ):
+        assert words in page
+    assert "Asking for others" not in page
+    client.get("/profile/edit")
+    assert client.submit("/profile/edit", first_name="Mei", mobile="+44 7911 123456").status_code == 303
+    assert "+44 7911 123456" in client.get("/profile").text
 
 
 def test_an_admin_finds_the_way_to_the_dashboard(client, make):

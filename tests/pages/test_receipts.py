@@ -129,6 +129,25 @@ def test_a_deleted_persons_receipt_is_gone(client, make):
     assert client.get(f"/requests/{make.receipt_token(account)}").status_code == 404
 
 
+def test_who_was_asked_for_reads_by_whom_and_is_invited_again(client, make, now, policy):
+    vendor = make.vendor(email="mei@vendor.example.com")
+    make.invitee(make.account(email="goh@moe.gov.sg"), vendor)
+    request = Request(account_id=vendor.id, kind=RequestKind.TECHPASS, requested_at=now + timedelta(hours=1))
+    db.session.add(request)
+    db.session.commit()
+    page = page_of(client, make, request)
+    assert "TechPass was asked for on your behalf" in page
+    assert "By goh@moe.gov.sg, Ministry of Education" in page
+    assert "You registered" in page
+    assert "Tuesday, 24 November 2026, 11:00 Singapore time" in page
+    assert "You asked for TechPass" not in page
+    requests.reject(request.id, "Not needed", ADMIN, now, policy)
+    page = page_of(client, make, request)
+    assert "You may be invited again once this is settled." in page
+    assert "ask the public officer you work with to invite you again" in page
+    assert "Sign up again" not in page
+
+
 def test_whose_time_is_up_is_terminated_before_the_sweep_comes_and_waits_for_nothing(client, make, now, set_now):
     request = make.request("peter@tech.gov.sg", seed=True)
     requests.approve(request.id, audit.SYSTEM, now, make.policy)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import select
 
-from webapp.domain.lifecycle import AccountStatus, Role
+from webapp.domain.lifecycle import AccountStatus, AccountType, Role
 from webapp.extensions import db
-from webapp.models import Agency
+from webapp.models import Account, Agency
 from webapp.services import activity, people
 from webapp.services.errors import NotFound
 from webapp.services.people import Wanted
@@ -85,8 +86,14 @@ def test_filters_narrow_and_the_deleted_are_found_by_their_status_alone(make):
     assert found(role=Role.AUDITOR) == ["auditor"]
     assert found(role=Role.OFFICER) == ["off", "held"]
     assert found(on_hold=True) == ["held"]
+    make.invitee(make.account(email="goh@moh.gov.sg"), make.vendor(email="mei@vendor.example.com"))
+    assert found(account_type=AccountType.VENDOR) == ["mei"]
+    assert found(account_type=AccountType.OFFICER, role=Role.OFFICER) == ["goh", "off", "held"]
+    goh = db.session.scalar(select(Account.id).filter_by(email="goh@moh.gov.sg"))
+    assert found(asked_for_by=goh) == found("mei", asked_for_by=goh) == ["mei"]
+    assert found("held", asked_for_by=goh) == []
     moh = db.session.query(Agency.id).filter_by(domain="moh.gov.sg").scalar()
-    assert found(agency_id=moh) == ["admin", "off"]
+    assert found(agency_id=moh) == ["goh", "admin", "off"]
     assert found("off@moh.gov.sg", agency_id=moh, status=AccountStatus.ACTIVE) == []
     assert found("admin", agency_id=moh) == ["admin"]
     assert found(agency_id=10**9) == []

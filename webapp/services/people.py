@@ -10,13 +10,13 @@ from sqlalchemy import String, and_, func, literal_column, or_, select
 from sqlalchemy.orm import aliased, joinedload
 
 from webapp.domain.deadlines import inactivity
-from webapp.domain.lifecycle import AccountStatus, DeviceStatus, InvitationState, Role
+from webapp.domain.lifecycle import AccountStatus, AccountType, DeviceStatus, InvitationState, Role
 from webapp.extensions import db
 from webapp.formatting import sg_short
-from webapp.models import Account, AuditEvent, BrowserSession, Device, Invitation, Mail, Request, SessionKind
-from webapp.services import activity, notes
+from webapp.models import Account, AuditEvent, BrowserSession, Device, Invitation, Invitee, Mail, Request, SessionKind
+from webapp.services import activity, inviters, notes
 from webapp.services.errors import NotFound
-from webapp.services.held import has_role
+from webapp.services.held import has_role, is_of_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +40,8 @@ _NEWEST = 2000
 while the search index would give all of it to be sorted, fifty thousand rows of a million (`./run bench dashboard`)."""
 PAGE = 50
 MAILS = 20
+MOST_INVITED = 1000
+"""People whom somebody asked for are counted no further on their page."""
 TIMELINE = 30
 
 
@@ -51,7 +53,10 @@ class Wanted:
     agency_id: int | None = None
     status: AccountStatus | None = None
     role: Role | None = None
+    account_type: AccountType | None = None
     on_hold: bool = False
+    asked_for_by: int | None = None
+    """The number of an account: whom they asked for (rule 5.1)."""
 
 
 def find(wanted: Wanted, before: int | None = None) -> tuple[Sequence[Account], bool]:
@@ -100,8 +105,13 @@ def _filters(wanted: Wanted) -> list[ColumnExpressionArgument[bool]]:
         filters.append(Account.agency_id == wanted.agency_id)
     if wanted.role is not None:
         filters.append(has_role(wanted.role))
+    if wanted.account_type is not None:
+        filters.append(is_of_type(wanted.account_type))
     if wanted.on_hold:
         filters.append(Account.under_investigation)
+    if wanted.asked_for_by is not None:
+        theirs = select(Invitee.account_id).where(Invitee.inviter_id == wanted.asked_for_by, Invitee.is_theirs)
+        filters.append(Account.id.in_(theirs))
     return filters
 
 
@@ -146,6 +156,10 @@ class Person:
     notes: Sequence[Written]
     browsers: int
     """How many are signed in."""
+    asked_for: Sequence[inviters.AskedFor]
+    """Who asked for them, the last one first."""
+    invited: int
+    """How many they asked for themselves, counted no further than `MOST_INVITED`."""
 
 
 def get(account_id: int) -> Account:
@@ -167,7 +181,7 @@ def person(account_id: int, now: datetime, policy: Policy) -> Person:
         .where(Device.account_id == account_id, Device.status != DeviceStatus.REMOVED)
         .order_by(Device.id.desc())
     ).all()
-    browsers = db.session.scalar(
+    signed_in = (
         select(func.count())
         .select_from(BrowserSession)
         .where(
@@ -176,6 +190,9 @@ def person(account_id: int, now: datetime, policy: Policy) -> Person:
             BrowserSession.expires_at > now,
         )
     )
+    theirs = select(Invitee.id).where(Invitee.inviter_id == account_id, Invitee.is_theirs).limit(MOST_INVITED)
+    invited = select(func.count()).select_from(theirs.subquery())
+    counts = db.session.execute(select(signed_in.scalar_subquery(), invited.scalar_subquery())).one()
     return Person(
         account,
         _acts_at(account, now, policy),
@@ -184,7 +201,9 @@ def person(account_id: int, now: datetime, policy: Policy) -> Person:
         devices,
         mails,
         notes.of([account_id]).get(account_id, []),
-        browsers or 0,
+        counts[0],
+        inviters.of([account_id]).get(account_id, []),
+        counts[1],
     )
 
 

@@ -11,12 +11,13 @@ from sqlalchemy import bindparam, exists, select, tuple_, update
 from sqlalchemy.orm import joinedload
 
 from webapp.domain.business_days import singapore_date
-from webapp.domain.lifecycle import RequestKind, RequestState, SeedStatus
+from webapp.domain.lifecycle import AccountType, RequestKind, RequestState, SeedStatus
 from webapp.extensions import db
 from webapp.models import Account, Agency, Question, Request
 from webapp.models.account import ASKING
-from webapp.services import notes, questions
+from webapp.services import inviters, notes, questions
 from webapp.services.errors import NotFound
+from webapp.services.held import is_of_type
 from webapp.services.sets import among
 
 if TYPE_CHECKING:
@@ -55,17 +56,19 @@ class Filters:
     """Waiting for at least so many days."""
     seed: Seed | None = None
     talk: Talk | None = None
+    person: AccountType | None = None
     address: str = ""
     """A part of the address, in any case."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A request, what was asked about it, and what admins noted about its applicant."""
+    """A request, what was asked about it, what admins noted about its applicant, and who asked for them, if anybody."""
 
     request: Request
     asked: Sequence[questions.Asked] = ()
     notes: Sequence[notes.Written] = ()
+    asked_for: Sequence[inviters.AskedFor] = ()
 
 
 _WITH_ACCOUNT = joinedload(Request.account, innerjoin=True).joinedload(Account.agency, innerjoin=True)
@@ -96,6 +99,8 @@ def _conditions(filters: Filters, now: datetime) -> list[ColumnElement[bool]]:
     account: list[ColumnElement[bool]] = []
     if filters.agency_id is not None:
         account.append(Account.agency_id == filters.agency_id)
+    if filters.person is not None:
+        account.append(is_of_type(filters.person))
     if filters.address:
         account.append(Account.email_folded.contains(filters.address.casefold(), autoescape=True))
     if filters.seed in (Seed.WITH, Seed.WITHOUT):
@@ -114,8 +119,17 @@ def _conditions(filters: Filters, now: datetime) -> list[ColumnElement[bool]]:
 
 def _rows(requests: Sequence[Request]) -> list[Row]:
     asked = questions.of([request.id for request in requests])
-    noted = notes.of({request.account_id for request in requests})
-    return [Row(request, asked.get(request.id, ()), noted.get(request.account_id, ())) for request in requests]
+    people = {request.account_id for request in requests}
+    noted, asked_for = notes.of(people), inviters.of(people)
+    return [
+        Row(
+            request,
+            asked.get(request.id, ()),
+            noted.get(request.account_id, ()),
+            asked_for.get(request.account_id, ()),
+        )
+        for request in requests
+    ]
 
 
 def find(request_id: int) -> Request:

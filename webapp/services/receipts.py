@@ -13,6 +13,7 @@ from webapp.domain.tokens import TOKEN_LENGTH, token_hash
 from webapp.extensions import db
 from webapp.formatting import sg_datetime, sg_day
 from webapp.models import Account, Question, Request
+from webapp.services import inviters
 from webapp.services.errors import NotFound
 from webapp.services.invitations import live_invitation, state_at
 
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-_RAN_OUT = "The invitation has expired. You can sign up again."
-_ON_HOLD = "The invitation has expired, and your TechPass is on hold. Until that ends, signing up again does not help."
+_ON_HOLD = "The invitation has expired, and your TechPass is on hold. Until that ends, asking again does not help."
 
 _REVIEWS = ("An admin reviews your request", "An admin reviews your SEED request")
 _QUESTION = "An admin asked you for more information"
@@ -54,6 +54,7 @@ class Receipt:
     may_resend: bool
     """Whether the invitation can be asked for again."""
     may_sign_up_again: bool
+    may_be_invited_again: bool
     questions: tuple[OpenQuestion, ...] = ()
     """Those that wait for an answer."""
 
@@ -78,7 +79,7 @@ def receipt(token: str, now: datetime) -> Receipt:
     requests, asked = _asked_for(account.id)
     invitation = live_invitation(account.id, InvitationKind.TECHPASS)
     waits = invitation is not None and state_at(invitation, now) == "live" and account.status is AccountStatus.PENDING
-    entries = [Entry("You asked for TechPass", "done", account.created_at)]
+    entries = _begun(account, requests.get(RequestKind.TECHPASS))
     entries += _talk(asked, requests.get(RequestKind.TECHPASS))
     entries += _techpass(
         account, requests.get(RequestKind.TECHPASS), invitation.expires_at if invitation and waits else None
@@ -96,8 +97,9 @@ def receipt(token: str, now: datetime) -> Receipt:
             replace(entry, state="todo") if entry.state == "current" and entry.title in _REVIEWS else entry
             for entry in entries
         ]
+    again = ended and account.may_sign_up
     questions = [OpenQuestion(each.id, kind, each.question) for kind, each in _open(asked, requests.values())]
-    return Receipt(account.email, status, tuple(entries), waits, ended, tuple(questions))
+    return Receipt(account.email, status, tuple(entries), waits, again, ended and not again, tuple(questions))
 
 
 def _asked_for(account_id: int) -> tuple[dict[RequestKind, Request], list[Question]]:
@@ -114,6 +116,23 @@ def _asked_for(account_id: int) -> tuple[dict[RequestKind, Request], list[Questi
 def _open(asked: Sequence[Question], requests: Iterable[Request]) -> list[tuple[RequestKind, Question]]:
     kinds = {request.id: request.kind for request in requests if request.state is RequestState.OPEN}
     return [(kinds[each.request_id], each) for each in asked if each.request_id in kinds and not each.answered_at]
+
+
+def _begun(account: Account, request: Request | None) -> list[Entry]:
+    """Who asked for it: the holder, or somebody else; then a vendor registered (rules 5.1 and 5.5)."""
+    asked_for = inviters.of([account.id]).get(account.id, [])
+    if not asked_for:
+        return [Entry("You asked for TechPass", "done", account.created_at)]
+    last = asked_for[0]
+    by = f"By {last.email}, {last.agency}"
+    begun = [Entry("TechPass was asked for on your behalf", "done", account.created_at, by)]
+    if account.is_vendor and request is not None:
+        begun.append(Entry("You registered", "done", request.requested_at))
+    return begun
+
+
+def _again(account: Account) -> str:
+    return "sign up again" if account.may_sign_up else "be invited again"
 
 
 def _talk(asked: Sequence[Question], request: Request | None) -> list[Entry]:
@@ -151,7 +170,7 @@ def _techpass(account: Account, request: Request | None, activate_by: datetime |
                 "Your request was not approved",
                 "current",
                 request.decided_at,
-                f"Reason: {request.reason} You may sign up again once this is settled.",
+                f"Reason: {request.reason} You may {_again(account)} once this is settled.",
             )
         ]
     entries = [
@@ -168,7 +187,7 @@ def _techpass(account: Account, request: Request | None, activate_by: datetime |
                 "Not activated in time",
                 "current",
                 account.status_at,
-                "The account was terminated. You can sign up again.",
+                f"The account was terminated. You can {_again(account)}.",
             )
         )
     elif account.activated_at is not None:
@@ -186,7 +205,9 @@ def _techpass(account: Account, request: Request | None, activate_by: datetime |
             Entry(
                 "Not activated in time",
                 "current",
-                detail=_ON_HOLD if account.under_investigation else _RAN_OUT,
+                detail=_ON_HOLD
+                if account.under_investigation
+                else f"The invitation has expired. You can {_again(account)}.",
             )
         )
     return entries

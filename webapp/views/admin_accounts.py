@@ -8,7 +8,7 @@ from flask import Blueprint, abort, current_app, flash, render_template, request
 
 from webapp import clock, paging
 from webapp.access import Audience, allow, by, signed_in
-from webapp.domain.lifecycle import AccountStatus, InvitationKind, Role
+from webapp.domain.lifecycle import AccountStatus, AccountType, InvitationKind, Role
 from webapp.emails.names import KINDS
 from webapp.extensions import csrf
 from webapp.formatting import sg_day
@@ -39,6 +39,7 @@ LINK_NAMES = {
     InvitationKind.TECHPASS: "TechPass invitation",
     InvitationKind.SEED: "SEED invitation",
     InvitationKind.AUTHENTICATOR: "Link to a new authenticator",
+    InvitationKind.REGISTRATION: "Invitation to register",
 }
 ACTION_NAMES = {
     Action.RESEND: "Send the invitation again",
@@ -85,7 +86,9 @@ def index() -> str:
         agency_id=paging.key("agency"),
         status=_chosen("status", AccountStatus),
         role=_chosen("role", Role),
+        account_type=_chosen("person", AccountType),
         on_hold=ON_HOLD in (request.args.get("status"), request.args.get("hold")),
+        asked_for_by=paging.key("asked_for_by"),
     )
     before = paging.key()
     shown, more = people.find(wanted, before)
@@ -101,7 +104,8 @@ def index() -> str:
         "statuses": [*STATUS_NAMES.items(), (ON_HOLD, "On hold")],
         "roles": ROLE_NAMES.items(),
     }
-    return render_template("admin_accounts/page.html", wanted=wanted, **choices, **listed)
+    inviter = _get(wanted.asked_for_by) if wanted.asked_for_by else None
+    return render_template("admin_accounts/page.html", wanted=wanted, inviter=inviter, **choices, **listed)
 
 
 def _chosen(name: str, values: type[Choice]) -> Choice | None:
@@ -124,16 +128,18 @@ def _page(account_id: int, form: NoteForm) -> str:
         person = people.person(account_id, clock.now(), current_app.config["POLICY"])
     except NotFound:
         abort(404)
-    possible = account_actions.possible(person.account, [link.kind for link in person.links])
+    live = [link.kind for link in person.links]
+    possible = account_actions.possible(person.account, live)
     return render_template(
         "admin_accounts/account.html",
         person=person,
         account=person.account,
         is_own=account_id == signed_in.account_id,
-        ordinary=_offers(ORDINARY, possible, person.account),
-        dangerous=_offers(DANGEROUS, possible, person.account),
+        ordinary=_offers(ORDINARY, possible, person.account, live),
+        dangerous=_offers(DANGEROUS, possible, person.account, live),
         form=form,
         kinds=KINDS,
+        most_invited=people.MOST_INVITED,
         **_timeline(account_id),
     )
 
@@ -149,13 +155,15 @@ def _timeline(account_id: int) -> dict[str, Any]:
     }
 
 
-def _offers(actions: Sequence[Action], possible: Sequence[Action], account: Account) -> list[tuple[Action, str]]:
+def _offers(
+    actions: Sequence[Action], possible: Sequence[Action], account: Account, live: Sequence[InvitationKind]
+) -> list[tuple[Action, str]]:
     """Each action with "", or with why it is not possible now."""
     shown = [action for action in actions if action in possible or action not in _SHOWN_IF_POSSIBLE]
-    return [(action, "" if action in possible else _why_not(action, account)) for action in shown]
+    return [(action, "" if action in possible else _why_not(action, account, live)) for action in shown]
 
 
-def _why_not(action: Action, account: Account) -> str:
+def _why_not(action: Action, account: Account, live: Sequence[InvitationKind]) -> str:
     has_ended = account.status in (AccountStatus.REJECTED, AccountStatus.TERMINATED, AccountStatus.DELETED)
     match action:
         case Action.RESEND | Action.EXTEND if account.expired_at and account.status is AccountStatus.PENDING:
@@ -164,6 +172,8 @@ def _why_not(action: Action, account: Account) -> str:
             return "No invitation waits to be taken up."
         case _ if has_ended:
             return "The account has ended."
+        case Action.TERMINATE if InvitationKind.REGISTRATION in live:
+            return "They have yet to register. The invitation ends by itself."
         case Action.TERMINATE:
             return "The request waits for a decision: reject it instead."
         case Action.DISABLE if account.status is AccountStatus.DISABLED:

@@ -9,7 +9,7 @@ from flask import current_app, flash, render_template, request, session, url_for
 
 from webapp import clock
 from webapp.access import signed_in
-from webapp.domain.lifecycle import RequestKind, RequestState
+from webapp.domain.lifecycle import AccountType, RequestKind, RequestState
 from webapp.forms import squeeze
 from webapp.htmx import go_to, wants_fragment
 from webapp.models.base import MAX_ID
@@ -20,6 +20,7 @@ from webapp.services.errors import (
     AlreadyDecided,
     Late,
     OwnAccount,
+    OwnInvitee,
     OwnRequest,
     TechPassFirst,
     TextMissing,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 KIND_NAMES = {RequestKind.TECHPASS: "TechPass", RequestKind.SEED: "SEED"}
 AGES = (1, 3, 7)
-_KEPT = ("agency", "kind", "age", "seed", "question", "q", "after")
+_KEPT = ("agency", "kind", "person", "age", "seed", "question", "q", "after")
 _TOLD = 5
 """What was not done, for so many of a selection."""
 
@@ -55,6 +56,7 @@ def filters() -> Filters:
         days=int(age) if age in map(str, AGES) else None,
         seed=_one_of(Seed, "seed"),
         talk=_one_of(Talk, "question"),
+        person=_one_of(AccountType, "person"),
         address=(squeeze(request.args.get("q")) or "")[:113],
     )
 
@@ -171,6 +173,8 @@ def why_not(found: Request, error: ServiceError) -> str:
             return f"{_who_decided(found)} {found.state} this request already."
         case OwnRequest() | OwnAccount():
             return "another admin must decide on your own request."
+        case OwnInvitee():
+            return "another admin must decide on whom you asked for."
         case TechPassFirst():
             return "SEED needs a TechPass that is approved and not disabled."
         case AlreadyAsked():
