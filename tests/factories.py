@@ -16,6 +16,7 @@ from sqlalchemy import select
 from webapp.access import SESSION_TOKEN
 from webapp.domain.lifecycle import (
     AccountStatus,
+    AccountType,
     DeviceStatus,
     InvitationKind,
     OperatingSystem,
@@ -26,7 +27,7 @@ from webapp.domain.lifecycle import (
 from webapp.domain.policy import Policy
 from webapp.domain.tokens import RECEIPT, derive_token, invitation_purpose, new_nonce, token_hash
 from webapp.extensions import db
-from webapp.models import Account, Agency, Authenticator, Device, Invitation, Request, SessionKind
+from webapp.models import Account, Agency, Authenticator, Device, Invitation, Invitee, Request, SessionKind
 from webapp.services import invitations, keys, robot_check, sessions
 
 
@@ -63,6 +64,24 @@ class Factory:
         db.session.add(account)
         db.session.commit()
         return account
+
+    def vendor(
+        self, status: AccountStatus = AccountStatus.REQUESTED, email: str | None = None, **changes: Any
+    ) -> Account:
+        """A vendor whom tech.gov.sg sponsors; unregistered with a link of kind REGISTRATION alone."""
+        sponsor = db.session.scalar(select(Agency.id).where(Agency.domain == "tech.gov.sg"))
+        email = email or f"vendor{self.count + 1}@vendor.example.com"
+        given = {"agency_id": sponsor, "account_type": AccountType.VENDOR, "organisation": "Vendor Pte Ltd"}
+        return self.account(status, email, **(given | changes))
+
+    def invitee(self, inviter: Account, account: Account, **changes: Any) -> Invitee:
+        """That ``inviter`` asked for ``account``."""
+        values: dict[str, Any] = {"email": account.email, "is_theirs": True, "asked_at": self.now, "reason": "New here"}
+        values |= {"inviter_id": inviter.id, "account_id": account.id, "email_folded": account.email_folded}
+        row = Invitee(**values | changes)
+        db.session.add(row)
+        db.session.commit()
+        return row
 
     def admin(self, email: str | None = None) -> Account:
         return self.account(email=email, role=Role.ADMIN)

@@ -36,6 +36,8 @@ class Audience(StrEnum):
     """A browser that accepted an invitation."""
     OFFICER = "officer"
     """Somebody signed in."""
+    INVITER = "inviter"
+    """Public officers with an active account, who ask for others; vendors do not (rule 5.1)."""
     STAFF = "staff"
     """Admins, and auditors, who only read (rule 8.9)."""
     ADMIN = "admin"
@@ -131,7 +133,7 @@ def _guard() -> ResponseReturnValue | None:
                 flash("Your onboarding session has ended. Open the link in your email again to go on.", "info")
                 return go_to(url_for("home.index"))
             return None
-        case Audience.OFFICER | Audience.STAFF | Audience.ADMIN:
+        case Audience.OFFICER | Audience.INVITER | Audience.STAFF | Audience.ADMIN:
             if not signed_in:
                 if request.method not in _SAFE:
                     flash("You are not logged in any more, so nothing was changed. Log in, then do it again.", "info")
@@ -139,11 +141,12 @@ def _guard() -> ResponseReturnValue | None:
                     flash("You are not logged in any more. Log in to go on.", "info")
                 return go_to(url_for("log_in.log_in", next=_page()))
             account = signed_in.account
-            if (audience is Audience.ADMIN and not account.is_admin) or (
-                audience is Audience.STAFF and not account.is_staff
-            ):
-                abort(404)
-            return None
+            rights = {
+                Audience.ADMIN: account.is_admin,
+                Audience.STAFF: account.is_staff,
+                Audience.INVITER: account.may_invite,
+            }
+            return None if rights.get(audience, True) else abort(404)
         case _:
             abort(404)
 

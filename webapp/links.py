@@ -12,6 +12,7 @@ _INVITATION_PATHS = {
     InvitationKind.TECHPASS: "/invitations/",
     InvitationKind.SEED: "/seed/",
     InvitationKind.AUTHENTICATOR: "/set-up-authenticator/",
+    InvitationKind.REGISTRATION: "/registration/",
 }
 
 

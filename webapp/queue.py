@@ -28,13 +28,14 @@ WAKEABLE = {
     "deliver": "jobs.deliver.deliver",
     "approve": "jobs.approve.approve_automatically",
     "sweep": "jobs.sweep.sweep",
+    "invite": "jobs.invite.invite",
     "seal": "jobs.seal.seal",
     "count": "jobs.count.count",
     "digest": "jobs.digest.send",
 }
 """The jobs that may be asked for. Cron asks for each too, so that a lost wake-up costs at most a minute."""
 
-EVERY_SECONDS = {"deliver": 5, "approve": 60, "sweep": 60, "seal": 30, "count": 60, "digest": 300}
+EVERY_SECONDS = {"deliver": 5, "approve": 60, "invite": 10, "sweep": 60, "seal": 30, "count": 60, "digest": 300}
 """How often cron asks for each job. A wake-up that was lost is made good by the next of these."""
 
 _PENDING_SECONDS = 30

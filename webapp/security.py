@@ -32,6 +32,9 @@ FRAME_POLICY = (
 )
 """For the HTML part of a mail alone, which needs its styles inline. It runs no script, loads nothing, leads nowhere."""
 
+MOST_BYTES = 256 * 1024
+"""Of a request, unless its view takes more."""
+
 _HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -65,7 +68,7 @@ def flask_config(settings: Settings) -> dict[str, Any]:
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_REFRESH_EACH_REQUEST": False,
-        "MAX_CONTENT_LENGTH": 256 * 1024,
+        "MAX_CONTENT_LENGTH": MOST_BYTES,
         "MAX_FORM_MEMORY_SIZE": 64 * 1024,
         "MAX_FORM_PARTS": 100,
         # A token lives as long as its cookie: a page left open over lunch can still be submitted.
@@ -134,17 +137,22 @@ def _content_mark(path: str) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:10]
 
 
-def takes_large_form(view: View) -> View:
-    """Let a view take as much text in fields as a whole request may hold, for lists that are pasted."""
-    view.takes_large_form = True  # type: ignore[attr-defined]
-    return view
+def takes_large_form(most_bytes: int = MOST_BYTES) -> Callable[[View], View]:
+    """Let a view take a form of so many bytes, all of it text if need be, for files and lists that are pasted."""
+
+    def mark(view: View) -> View:
+        view.takes_bytes = most_bytes  # type: ignore[attr-defined]
+        return view
+
+    return mark
 
 
 def _make_room() -> None:
     """First of all, as whoever looks at the form has it read."""
     view = current_app.view_functions.get(request.endpoint or "")
-    if getattr(view, "takes_large_form", False):
-        request.max_form_memory_size = current_app.config["MAX_CONTENT_LENGTH"]
+    most_bytes = getattr(view, "takes_bytes", None)
+    if most_bytes is not None:
+        request.max_content_length = request.max_form_memory_size = most_bytes
 
 
 def _refuse_nul() -> None:

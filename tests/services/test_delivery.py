@@ -508,6 +508,8 @@ S = AccountStatus
         ("request_received", S.PENDING, False),
         ("request_received", S.REJECTED, True),
         ("request_received", S.DELETED, True),
+        ("asked_for", S.REQUESTED, False),
+        ("asked_for", S.PENDING, True),
         ("request_rejected", S.REJECTED, False),
         ("request_rejected", S.REQUESTED, True),
         ("already_have_account", S.ACTIVE, False),
@@ -555,7 +557,7 @@ def test_a_mail_of_nobody_has_no_purpose(app, make, now, server):
         ({"expires_at": "past"}, True),
     ],
 )
-@pytest.mark.parametrize("kind", list(InvitationKind))
+@pytest.mark.parametrize("kind", [kind for kind in InvitationKind if kind is not InvitationKind.REGISTRATION])
 def test_a_mail_ends_with_its_link(app, make, now, policy, server, kind, change, ended):
     account = make.account(S.PENDING if kind is InvitationKind.TECHPASS else S.ACTIVE)
     link = invitations.invite(account, kind, now, policy)

@@ -229,9 +229,10 @@ def test_a_single_account_ends_as_those_of_the_sweep_do(app, make, now):
 
 
 def test_who_waits_for_approval_is_not_terminated(app, make, now):
-    account = make.account(AccountStatus.REQUESTED)
+    account = db.session.get_one(Account, make.request().account_id)
     with pytest.raises(ForbiddenTransition):
         expiry.terminate(account, now)
+    db.session.rollback()
     expiry.terminate_each([account.id], now)
     assert fresh(account).status is AccountStatus.REQUESTED
 

@@ -23,7 +23,8 @@ LIVE = (AccountStatus.REQUESTED, AccountStatus.PENDING, AccountStatus.ACTIVE, Ac
 """The statuses of which one address can have but one account."""
 
 ACCOUNT_TRANSITIONS: dict[AccountStatus, frozenset[AccountStatus]] = {
-    AccountStatus.REQUESTED: frozenset({AccountStatus.REJECTED, AccountStatus.PENDING}),
+    # Terminated where an invited vendor does not register in time (rule 5.5).
+    AccountStatus.REQUESTED: frozenset({AccountStatus.REJECTED, AccountStatus.PENDING, AccountStatus.TERMINATED}),
     AccountStatus.REJECTED: frozenset({AccountStatus.DELETED}),
     AccountStatus.PENDING: frozenset({AccountStatus.ACTIVE, AccountStatus.TERMINATED}),
     AccountStatus.ACTIVE: frozenset({AccountStatus.DISABLED, AccountStatus.TERMINATED}),
@@ -50,6 +51,13 @@ def check_account_undone(old: AccountStatus, new: AccountStatus) -> None:
     """Raises `ForbiddenTransition` unless a decision that led to ``old`` may be taken back to ``new``."""
     if new not in ACCOUNT_UNDONE.get(old, ()):
         raise ForbiddenTransition(f"an account cannot be put back from {old} to {new}")
+
+
+class AccountType(StrEnum):
+    """Public officers sign up and invite others; vendors are invited (rules 1.3 and 5.1)."""
+
+    OFFICER = "officer"
+    VENDOR = "vendor"
 
 
 class SeedStatus(StrEnum):
@@ -114,11 +122,15 @@ class RequestState(StrEnum):
 
 
 class InvitationKind(StrEnum):
-    """What a mailed link leads to: onboarding, SEED onboarding, or a new authenticator (rule 7.3)."""
+    """What a mailed link leads to.
+
+    Onboarding, SEED onboarding, a new authenticator (rule 7.3), or the registration of an invited vendor (rule 5.5).
+    """
 
     TECHPASS = "techpass"
     SEED = "seed"
     AUTHENTICATOR = "authenticator"
+    REGISTRATION = "registration"
 
 
 class InvitationState(StrEnum):

@@ -28,7 +28,7 @@ class Policy:
     inactive_terminate_days: int = 180
     enabled_sign_in_days: int = 5
     recent_change_days: int = 5
-    resend_cooldown_hours: int = 24  # rule 3.8
+    resend_cooldown_hours: int = 24  # rules 3.8 and 5.3
     seed_promise_business_days: int = 3  # rule 4.2
     seed_invitation_days: int = 30  # rule 4.3
     seed_first_reminder_days: int = 7  # rule 4.3
@@ -38,6 +38,9 @@ class Policy:
     mdm_tolerance_minutes: int = 5  # rule 4.7
     confirmed_minutes: int = 10  # rule 6.3
     not_me_days: int = 14  # rule 6.4
+    registration_days: int = 5  # rule 5.5
+    batch_rows: int = 10_000  # rule 5.2
+    batch_keep_days: int = 30  # rule 5.2
     setup_link_hours: int = 24  # rule 7.3
     login_code_minutes: int = 10  # rule 7.1
     login_code_cooldown_seconds: int = 60

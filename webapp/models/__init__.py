@@ -9,6 +9,7 @@ from webapp.models.device import Device
 from webapp.models.held_sweep import HeldSweep
 from webapp.models.holiday import Holiday
 from webapp.models.invitation import Invitation
+from webapp.models.invitee import Batch, BatchRow, BatchState, Invitee, RowOutcome, RowVerdict
 from webapp.models.mail import Mail
 from webapp.models.robot_check import UsedSolution
 from webapp.models.session import BrowserSession, SessionKind
@@ -22,18 +23,24 @@ __all__ = [
     "AuditEvent",
     "AuditSeal",
     "Authenticator",
+    "Batch",
+    "BatchRow",
+    "BatchState",
     "BrowserSession",
     "DailyCount",
     "Device",
     "HeldSweep",
     "Holiday",
     "Invitation",
+    "Invitee",
     "LogInAttempt",
     "Mail",
     "Note",
     "Question",
     "RecoveryCode",
     "Request",
+    "RowOutcome",
+    "RowVerdict",
     "SessionKind",
     "UnknownAgency",
     "UsedSolution",

@@ -7,9 +7,11 @@ from datetime import date, datetime
 from sqlalchemy import Date, ForeignKey, Index, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from webapp.domain.addresses import judge, parse
 from webapp.domain.lifecycle import (
     LIVE,
     AccountStatus,
+    AccountType,
     RequestKind,
     RequestState,
     Role,
@@ -41,6 +43,11 @@ class Account(Model):
     email_folded: Mapped[str] = mapped_column(String(113))
     agency_id: Mapped[int] = mapped_column(ForeignKey("agency.id"))
     status: Mapped[AccountStatus] = mapped_column(enum_column(AccountStatus))
+    account_type: Mapped[AccountType] = mapped_column(
+        enum_column(AccountType), default=AccountType.OFFICER, server_default=AccountType.OFFICER
+    )
+    organisation: Mapped[str | None] = mapped_column(String(120))
+    """Whom an invited vendor works for; the agency is the one that sponsors them (rule 5.1)."""
     role: Mapped[Role] = mapped_column(enum_column(Role), default=Role.OFFICER)
     created_at: Mapped[Instant]
     status_at: Mapped[Instant]
@@ -80,6 +87,7 @@ class Account(Model):
 
     __table_args__ = (
         one_of("status", AccountStatus),
+        one_of("account_type", AccountType),
         one_of("role", Role),
         one_of("seed_status", SeedStatus),
         Index("uq_account_live_email", "email_folded", unique=True, **where(_LIVE)),
@@ -93,6 +101,7 @@ class Account(Model):
         Index("ix_account_expired", "id", **where(text("status = 'pending' AND expired_at IS NOT NULL"))),
         Index("ix_account_admin", "id", **where(text("role = 'admin'"))),
         Index("ix_account_auditor", "id", **where(text("role = 'auditor'"))),
+        Index("ix_account_vendor", "id", **where(text("account_type = 'vendor'"))),
         Index("ix_account_on_hold", "id", **where(text("under_investigation"))),
         Index("ix_account_purge", "purge_at", "id", **where(text("purge_at IS NOT NULL"))),
     )
@@ -100,6 +109,23 @@ class Account(Model):
     @property
     def is_admin(self) -> bool:
         return self.role is Role.ADMIN
+
+    @property
+    def may_invite(self) -> bool:
+        """Whether they may ask for others: public officers with an active account (rule 5.1)."""
+        return self.status is AccountStatus.ACTIVE and self.account_type is AccountType.OFFICER
+
+    @property
+    def is_vendor(self) -> bool:
+        return self.account_type is AccountType.VENDOR
+
+    @property
+    def may_sign_up(self) -> bool:
+        """Whether whoever has this address may sign up by themselves; others are invited. With the agency loaded.
+
+        What is left of the deleted does not tell: they may try.
+        """
+        return self.status is AccountStatus.DELETED or judge(parse(self.email), self.agency).may_sign_up
 
     @property
     def is_staff(self) -> bool:

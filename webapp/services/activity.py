@@ -22,7 +22,12 @@ PAGE = 30
 
 _DOCUMENTS = {"terms-of-use": "Terms of Use", "privacy-policy": "Privacy Policy", "mdm-aup": "MDM AUP"}
 _FIELDS = {"first_name": "first name", "last_name": "last name", "mobile": "mobile number", "department": "department"}
-_LINKS = {"techpass": "TechPass invitation", "seed": "SEED invitation", "authenticator": "link to a new authenticator"}
+_LINKS = {
+    "techpass": "TechPass invitation",
+    "seed": "SEED invitation",
+    "authenticator": "link to a new authenticator",
+    "registration": "invitation to register",
+}
 _MAILS = {
     "sign_in_code": "a code to log in",
     "new_sign_in": "a new sign-in",
@@ -44,6 +49,7 @@ _WHY_REMOVED = {
 }
 _WHY_ENDED = {
     "not activated in time": "because the invitation was not taken up in time",
+    "not registered in time": "because the invitation to register was not taken up in time",
     "not signed in": "because nobody logged in for a long time",
     "locked": "as a part of locking it",
 }
@@ -175,6 +181,12 @@ def _locked(detail: dict[str, Any]) -> str:
 WORDS: dict[str, str | Callable[[dict[str, Any]], str]] = {
     "sign_up.requested": lambda detail: "TechPass and SEED asked for" if detail.get("seed") else "TechPass asked for",
     "sign_up.repeated": "Your address entered on the sign-up page again",
+    "invite.requested": "TechPass asked for on your behalf",
+    "invite.repeated": "TechPass asked for on your behalf again",
+    "invite.sent_again": lambda detail: f"{_link(detail)} sent again",
+    "batch.begun": "A batch of invitations submitted",
+    "batch.sent": "A batch of invitations sent",
+    "registration.completed": "Registered, by the link of the invitation",
     "techpass.approved": "TechPass approved",
     "techpass.rejected": "TechPass not approved",
     "techpass.approval_undone": "Approval of TechPass taken back, at once after it",

@@ -18,7 +18,7 @@ from webapp.models.base import insert_new
 from webapp.services.errors import NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
 KEPT_SECONDS = 5
@@ -70,6 +70,12 @@ def find(domain: str) -> AgencyFacts | None:
         }
         _kept_until = time.monotonic() + KEPT_SECONDS
     return _kept.get(domain)
+
+
+def known() -> Mapping[str, AgencyFacts]:
+    """All agencies by their mail domain, as `find` knows them."""
+    find("")
+    return _kept
 
 
 def forget() -> None:

@@ -37,6 +37,18 @@ class SeedAnswerMissing(ServiceError):
     """The SEED question applies to the address and was not answered (rule 1.7)."""
 
 
+class MayNotInvite(ServiceError):
+    """Only public officers with an active account ask for others (rule 5.1)."""
+
+
+class TooManyDrafts(ServiceError):
+    """So many batches wait to be sent by one officer that another one is not kept (rule 5.2)."""
+
+
+class OwnInvitee(ServiceError):
+    """Whoever asked for somebody does not decide on their request (section 5)."""
+
+
 class AlreadyDecided(ServiceError):
     """Another admin decided first (rule 2.4)."""
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from flask import current_app
-from sqlalchemy import String, and_, case, delete, insert, literal, or_, select, update
+from sqlalchemy import String, and_, case, delete, exists, insert, literal, or_, select, update
 from sqlalchemy import cast as sql_cast
 
 from webapp import emails
@@ -18,9 +18,11 @@ from webapp.domain.lifecycle import (
     ACCOUNT_TRANSITIONS,
     AccountStatus,
     DeviceStatus,
+    ForbiddenTransition,
     InvitationKind,
     InvitationState,
     MailState,
+    RequestKind,
     RequestState,
     SeedStatus,
     check_account_transition,
@@ -28,7 +30,7 @@ from webapp.domain.lifecycle import (
 from webapp.extensions import db
 from webapp.models import Account, Actor, AuditEvent, BrowserSession, Device, Invitation, Mail, Request, SessionKind
 from webapp.models.base import insert_new
-from webapp.services import audit, outbox
+from webapp.services import audit, inviters, outbox
 from webapp.services.invitations import live_invitation
 from webapp.services.sets import CHUNK, NOT_ON_HOLD, among, execute, record_each
 
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import InstrumentedAttribute
 
 REASON = "not activated in time"
+NOT_REGISTERED = "not registered in time"
 SEED_CLOSED = "The TechPass account was terminated."
 
 _TERMINABLE = [old for old, following in ACCOUNT_TRANSITIONS.items() if AccountStatus.TERMINATED in following]
@@ -48,7 +51,7 @@ _NOTICES = (emails.TERMINATED, "terminated_for_inactivity", "account_terminated"
 
 
 def end_if_overdue(account: Account, now: datetime) -> bool:
-    """Terminate a pending account whose invitation has run out though the sweep has not come yet; whether it ended.
+    """Terminate an account whose invitation has run out though the sweep has not come yet; whether it ended.
 
     The notice stands in the outbox before anything else, as it does in the sweep. On hold it goes on (rule 8.7), though
     its link is refused. No commit.
@@ -57,17 +60,24 @@ def end_if_overdue(account: Account, now: datetime) -> bool:
         # The sweep may be at it, or the last step of the onboarding: what holds once the row is ours decides.
         db.session.refresh(account, with_for_update={"key_share": True})
         if is_overdue(account, now) and not account.under_investigation:
-            outbox.post(emails.terminated(account, now))
+            reason = NOT_REGISTERED if account.status is AccountStatus.REQUESTED else REASON
+            if reason == REASON:
+                outbox.post(emails.terminated(account, now))
             terminate(account, now)
-            audit.record("account.terminated", account.id, audit.SYSTEM, now, reason=REASON)
+            audit.record("account.terminated", account.id, audit.SYSTEM, now, reason=reason)
+            inviters.tell_each([account.id], emails.invitation_expired, now)
     return account.status is AccountStatus.TERMINATED
 
 
 def is_overdue(account: Account, now: datetime) -> bool:
-    """Whether somebody pending has let the time run out: the account ends with the next sweep, or once it is released.
+    """Whether somebody has let the time to activate, or to register, run out.
 
-    That holds whether or not the sweep has come (promise 5).
+    The account ends with the next sweep, or once it is released. That holds whether or not the sweep has come
+    (promise 5).
     """
+    if account.status is AccountStatus.REQUESTED:
+        link = live_invitation(account.id, InvitationKind.REGISTRATION)
+        return link is not None and is_expired(link.expires_at, now)
     if account.status is not AccountStatus.PENDING:
         return False
     link = live_invitation(account.id, InvitationKind.TECHPASS)
@@ -88,6 +98,8 @@ def terminate(account: Account, now: datetime) -> None:
     db.session.flush()
     terminate_each([account.id], now)
     db.session.refresh(account)
+    if account.status is not AccountStatus.TERMINATED:
+        raise ForbiddenTransition("whoever waits for an admin's decision is not terminated")
 
 
 def terminate_each(ids: Sequence[int], now: datetime) -> None:
@@ -99,9 +111,17 @@ def terminate_each(ids: Sequence[int], now: datetime) -> None:
         SeedStatus.ONBOARDED: SeedStatus.SUSPENDED,
     }
     seed = Account.seed_status
+    waits = exists().where(
+        Request.account_id == Account.id, Request.kind == RequestKind.TECHPASS, Request.state == RequestState.OPEN
+    )
     execute(
         update(Account)
-        .where(among(Account.id, ids), Account.status.in_(_TERMINABLE))
+        .where(
+            among(Account.id, ids),
+            Account.status.in_(_TERMINABLE),
+            # Whoever has yet to register can lose the invitation; whoever waits for an admin keeps the request.
+            or_(Account.status != AccountStatus.REQUESTED, ~waits),
+        )
         .values(
             status=AccountStatus.TERMINATED,
             status_at=now,
@@ -204,6 +224,11 @@ def expire(now: datetime) -> tuple[int, int]:
             for row in rows
             if row.kind is InvitationKind.TECHPASS and row.status is AccountStatus.PENDING
         ]
+        unregistered = [
+            row.account_id
+            for row in rows
+            if row.kind is InvitationKind.REGISTRATION and row.status is AccountStatus.REQUESTED
+        ]
         seed = [row for row in rows if row.kind is InvitationKind.SEED and row.seed_status is SeedStatus.INVITED]
         execute(
             update(Invitation)
@@ -212,6 +237,8 @@ def expire(now: datetime) -> tuple[int, int]:
         )
         if pending:
             _give_notice(pending, now)
+        if unregistered:
+            _end_unregistered(unregistered, now)
         if seed:
             _expire_seed([row.id for row in seed], [row.account_id for row in seed], now)
         db.session.commit()
@@ -228,6 +255,14 @@ def _give_notice(ids: Sequence[int], now: datetime) -> None:
     )
     _cancel_mails(ids)
     _post_each(emails.TERMINATED, Account.id, among(Account.id, ids), now)
+    inviters.tell_each(ids, emails.invitation_expired, now)
+
+
+def _end_unregistered(ids: Sequence[int], now: datetime) -> None:
+    """Vendors who did not register in time (rule 5.5). Nothing was theirs yet: the inviter alone is mailed."""
+    terminate_each(ids, now)
+    record_each("account.terminated", ids, now, reason=NOT_REGISTERED)
+    inviters.tell_each(ids, emails.invitation_expired, now)
 
 
 def _post_each(kind: str, event: ColumnElement[int] | InstrumentedAttribute[int], whose: Any, now: datetime) -> None:

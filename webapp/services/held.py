@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import joinedload
 
-from webapp.domain.lifecycle import AccountStatus, Role
+from webapp.domain.lifecycle import AccountStatus, AccountType, Role
 from webapp.extensions import db
 from webapp.models import Account
 from webapp.services.errors import SessionOver
@@ -51,6 +51,12 @@ def hold_admins() -> Sequence[Account]:
 def has_role(role: Role) -> ColumnElement[bool]:
     """A condition on accounts. The role is written out: as a parameter it would hide that a partial index fits."""
     return Account.role == bindparam(None, role, Account.__table__.c.role.type, literal_execute=True)
+
+
+def is_of_type(account_type: AccountType) -> ColumnElement[bool]:
+    """`has_role`, for officers and vendors."""
+    column = Account.__table__.c.account_type
+    return Account.account_type == bindparam(None, account_type, column.type, literal_execute=True)
 
 
 def hold_active(account_id: int) -> Account:

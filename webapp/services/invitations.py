@@ -29,6 +29,7 @@ _LETTERS = {
     InvitationKind.SEED: emails.seed_onboarding,
     InvitationKind.AUTHENTICATOR: emails.authenticator_setup,
 }
+"""The mails of the kinds that `invite` sends; a registration's names who asked (see `webapp.services.inviting`)."""
 
 
 def life(kind: InvitationKind, policy: Policy) -> timedelta:
@@ -36,6 +37,7 @@ def life(kind: InvitationKind, policy: Policy) -> timedelta:
         InvitationKind.TECHPASS: policy.invitation_life,
         InvitationKind.SEED: policy.seed_invitation_life,
         InvitationKind.AUTHENTICATOR: timedelta(hours=policy.setup_link_hours),
+        InvitationKind.REGISTRATION: timedelta(days=policy.registration_days),
     }[kind]
 
 
@@ -78,7 +80,7 @@ def _first_reminder(kind: InvitationKind, now: datetime, expires_at: datetime, p
             return first_reminder(now, expires_at, policy)
         case InvitationKind.SEED:
             return next_seed_reminder(expires_at, now, policy)
-        case InvitationKind.AUTHENTICATOR:
+        case InvitationKind.AUTHENTICATOR | InvitationKind.REGISTRATION:
             return None
 
 

@@ -18,7 +18,7 @@ from webapp.domain.tokens import invitation_purpose, recover_token
 from webapp.extensions import db
 from webapp.links import invitation_path
 from webapp.models import Account, Invitation, SessionKind
-from webapp.services import agreements, audit, authenticators, outbox
+from webapp.services import agreements, audit, authenticators, inviters, outbox
 from webapp.services.errors import AgreementChanged, LinkEnded, NotTheNextStep, WrongCode
 from webapp.services.held import hold
 from webapp.services.invitations import check_live, find, state_at
@@ -246,3 +246,4 @@ def _activate(account: Account, by: audit.By, now: datetime, policy: Policy) -> 
         raise LinkEnded(InvitationState.EXPIRED)
     outbox.cancel(account.id, only=("techpass_onboarding", "onboarding_reminder"))
     audit.record("account.activated", account.id, by, now)
+    inviters.tell_each([account.id], emails.invitation_completed, now)

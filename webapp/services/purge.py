@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, String, delete, exists, literal, null, or_, select, tuple_, update
+from flask import current_app
+from sqlalchemy import ColumnElement, String, and_, delete, exists, literal, null, or_, select, tuple_, update
 from sqlalchemy import cast as sql_cast
 
 from webapp.domain.lifecycle import ACCOUNT_TRANSITIONS, AccountStatus, MailState
@@ -15,9 +16,13 @@ from webapp.models import (
     AgreementAcceptance,
     AuditEvent,
     Authenticator,
+    Batch,
+    BatchRow,
+    BatchState,
     BrowserSession,
     Device,
     Invitation,
+    Invitee,
     LogInAttempt,
     Mail,
     Note,
@@ -73,6 +78,9 @@ def purge(now: datetime) -> int:
 
 def _forget(ids: Sequence[int], now: datetime) -> None:
     """What names the person, or could be traced to them, goes; the account's number stays as the pseudonym."""
+    addresses = select(Account.email_folded).where(among(Account.id, ids))
+    sent = select(Batch.id).where(Batch.state == BatchState.DONE)
+    execute(delete(BatchRow).where(BatchRow.email_folded.in_(addresses), BatchRow.batch_id.in_(sent)))
     pseudonym = literal("deleted-") + sql_cast(Account.id, String)
     execute(
         update(Account)
@@ -92,12 +100,17 @@ def _forget(ids: Sequence[int], now: datetime) -> None:
             last_name=None,
             mobile=None,
             department=None,
+            organisation=None,
         )
     )
     theirs = select(Request.id).where(among(Request.account_id, ids))
     execute(delete(Question).where(Question.request_id.in_(theirs)))
-    for table in (BrowserSession, Mail, Device, Authenticator, RecoveryCode, LogInAttempt, Note):
+    for table in (BrowserSession, Mail, Device, Authenticator, RecoveryCode, LogInAttempt, Note, Invitee):
         execute(delete(table).where(among(table.account_id, ids)))
+    # Whom they had asked for.
+    execute(delete(Invitee).where(among(Invitee.inviter_id, ids)))
+    execute(delete(BatchRow).where(BatchRow.batch_id.in_(select(Batch.id).where(among(Batch.inviter_id, ids)))))
+    execute(delete(Batch).where(among(Batch.inviter_id, ids)))
     # The hash stays, so that an old link can still say that it has ended (rule 3.7); the token cannot be made again.
     execute(update(Invitation).where(among(Invitation.account_id, ids)).values(nonce=""))
     execute(update(Request).where(among(Request.account_id, ids)).values(reason=""))
@@ -114,8 +127,8 @@ def _forget(ids: Sequence[int], now: datetime) -> None:
 
 
 def tidy(now: datetime) -> int:
-    """Delete sessions, used robot checks, tries to log in and wrong codes that have had their time; how many rows."""
-    count = 0
+    """Delete sessions, used robot checks, tries to log in, wrong codes and batches that have had their time."""
+    count = _tidy_batches(now)
     for table, condition in (
         (BrowserSession, BrowserSession.expires_at <= now),
         (UsedSolution, UsedSolution.expires_at <= now),
@@ -130,4 +143,19 @@ def tidy(now: datetime) -> int:
             count += gone
             if gone < CHUNK:
                 break
+    return count
+
+
+def _tidy_batches(now: datetime) -> int:
+    """Batches some days after they were sent, and drafts that nobody sent (rule 5.2)."""
+    kept = timedelta(days=current_app.config["POLICY"].batch_keep_days)
+    over = or_(Batch.ended_at <= now - kept, and_(Batch.state == BatchState.DRAFT, Batch.created_at <= now - kept))
+    count = 0
+    while (
+        number := db.session.scalar(select(Batch.id).where(over).limit(1).with_for_update(skip_locked=True))
+    ) is not None:
+        count += execute(delete(BatchRow).where(BatchRow.batch_id == number))
+        count += execute(delete(Batch).where(Batch.id == number))
+        db.session.commit()
+    db.session.rollback()
     return count

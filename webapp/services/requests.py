@@ -6,20 +6,30 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, update
+from sqlalchemy import exists, select, update
+from sqlalchemy.orm import aliased
 
 from webapp import emails
 from webapp.domain.lifecycle import (
     AccountStatus,
+    AccountType,
     InvitationKind,
     RequestKind,
     RequestState,
     SeedStatus,
 )
 from webapp.extensions import db
-from webapp.models import Account, Agency, Request
+from webapp.models import Account, Agency, Invitee, Request
 from webapp.services import audit, holidays, outbox
-from webapp.services.errors import AlreadyDecided, NotFound, OwnRequest, ReasonMissing, ServiceError, TechPassFirst
+from webapp.services.errors import (
+    AlreadyDecided,
+    NotFound,
+    OwnInvitee,
+    OwnRequest,
+    ReasonMissing,
+    ServiceError,
+    TechPassFirst,
+)
 from webapp.services.expiry import is_overdue
 from webapp.services.invitations import invite
 from webapp.services.queue_list import find
@@ -149,6 +159,13 @@ def approve_automatically(now: datetime, policy: Policy, limit: int = 200) -> in
 
     Each is a transaction of its own; one that somebody else decided meanwhile is passed over.
     """
+    inviter = aliased(Account)
+    sponsored_elsewhere = exists().where(
+        Invitee.account_id == Account.id,
+        Invitee.is_theirs,
+        inviter.id == Invitee.inviter_id,
+        inviter.agency_id != Account.agency_id,
+    )
     # TechPass comes before the SEED of the same person: they have one time and ascending ids.
     ids = db.session.scalars(
         select(Request.id)
@@ -160,6 +177,8 @@ def approve_automatically(now: datetime, policy: Policy, limit: int = 200) -> in
             NOT_ON_HOLD,
             # SEED of whoever cannot have it now waits, and keeps nobody else waiting.
             (Request.kind == RequestKind.TECHPASS) | (Account.status != AccountStatus.DISABLED),
+            # No other agency's officer has a vendor approved at this one's expense: an admin looks at that.
+            (Account.account_type == AccountType.OFFICER) | ~sponsored_elsewhere,
         )
         .order_by(Request.requested_at, Request.id)
         .limit(limit)
@@ -175,12 +194,20 @@ def approve_automatically(now: datetime, policy: Policy, limit: int = 200) -> in
     return count
 
 
+def _asked_for_by(account_id: int, inviter_id: int) -> bool:
+    asked = exists().where(Invitee.account_id == account_id, Invitee.inviter_id == inviter_id, Invitee.is_theirs)
+    return bool(db.session.scalar(select(asked)))
+
+
 def _decide(request_id: int, state: RequestState, reason: str, by: audit.By, now: datetime) -> Request:
     """Settle an open request: the database's condition decides who was first (rule 2.4)."""
     request = find(request_id)
     if by.account_id is not None and by.account_id == request.account_id:
         db.session.rollback()
         raise OwnRequest
+    if by.account_id is not None and _asked_for_by(request.account_id, by.account_id):
+        db.session.rollback()
+        raise OwnInvitee
     # The account first, as whoever changes what belongs to it does (see `webapp.services.sets`). It may be changed at
     # the same instant by its other request, by its holder or by a sweep.
     db.session.refresh(request.account, with_for_update={"key_share": True, "of": Account})

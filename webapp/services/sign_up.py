@@ -12,6 +12,7 @@ from webapp.domain.addresses import Address, Standing, Verdict, judge, parse
 from webapp.domain.lifecycle import (
     LIVE,
     AccountStatus,
+    AccountType,
     InvitationKind,
     InvitationState,
     RequestKind,
@@ -121,6 +122,7 @@ def _insert(address: Address, agency: AgencyFacts, seed: SeedStatus, *, known: b
         "email": address.typed,
         "email_folded": address.folded,
         "agency_id": agency.id,
+        "account_type": AccountType.VENDOR if address.is_vendor else AccountType.OFFICER,
         # A row that is only there to be taken back must not meet the index that forbids a second live account.
         "status": AccountStatus.REJECTED if known else AccountStatus.REQUESTED,
         "created_at": now,

@@ -9,7 +9,7 @@ import structlog
 
 from webapp.domain.deadlines import InactivityStep
 from webapp.extensions import db
-from webapp.services import brake, device_removal, expiry, inactivity, purge, reminders
+from webapp.services import brake, device_removal, expiry, inactivity, invited, purge, reminders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +70,7 @@ def sweep(now: datetime, policy: Policy, *, confirmed: bool = False) -> Summary:
 def _parts(now: datetime, policy: Policy) -> list[_Part]:
     def expire() -> dict[str, int]:
         accounts, seeds = expiry.expire(now)
+        invited.lapse(now, policy)
         return {"expired": accounts, "seed_expired": seeds}
 
     def look_after() -> dict[str, int]:

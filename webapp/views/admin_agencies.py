@@ -266,7 +266,7 @@ def import_form() -> str:
 @blueprint.post("/agencies/import")
 @allow(Audience.ADMIN)
 @csrf.exempt  # The form checks its own token, and keeps what was pasted.
-@takes_large_form
+@takes_large_form()
 def import_lines() -> ResponseReturnValue:
     """Says what each line would do, and does it all once that is ``confirmed``."""
     form = ImportForm()

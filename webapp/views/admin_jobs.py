@@ -26,6 +26,7 @@ blueprint = Blueprint("admin_jobs", __name__, url_prefix="/admin/jobs")
 NAMES = {
     "deliver": "Send emails",
     "approve": "Approve automatically",
+    "invite": "Send invitations",
     "sweep": "Keep deadlines",
     "seal": "Seal the audit log",
     "count": "Count the numbers",

@@ -37,7 +37,7 @@ def invitation(token: str) -> ResponseReturnValue:
 def deadline(token: str) -> ResponseReturnValue:
     """By when to activate TechPass, for the calendar."""
     try:
-        return downloads.calendar(calendar.for_invitation(token, clock.now()))
+        return downloads.calendar(calendar.for_invitation(token, clock.now(), InvitationKind.TECHPASS))
     except (NotFound, LinkEnded) as error:
         return ended(token, error)
 
@@ -95,4 +95,5 @@ def ended(token: str, error: NotFound | LinkEnded) -> ResponseReturnValue:
     """The page of a link that does not work: it says why, and offers the one thing that does (rule 3.7)."""
     if isinstance(error, NotFound):
         return render_template("invitations/unknown.html"), 404
-    return render_template(f"invitations/{error.state}.html", token=token), 410
+    account = service.find(token, *InvitationKind).account
+    return render_template(f"invitations/{error.state}.html", token=token, account=account), 410

@@ -1,0 +1,352 @@
+"""Asking for many: upload, the rows to be mended, sending, the result (rule 5.2; B2 to B5)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from datetime import timedelta
+
+import pytest
+from openpyxl import load_workbook
+from sqlalchemy import func, select, update
+
+from webapp import tables
+from webapp.domain.lifecycle import AccountStatus
+from webapp.extensions import db
+from webapp.models import Account, Batch, BatchRow, BatchState, Mail
+from webapp.services import batch, batch_sending, inviting, purge
+
+STYLES = pytest.mark.parametrize("htmx", [False, True], ids=["page", "fragment"])
+HEAD = "email,seed,first_name,last_name,organisation,agency,reason"
+LINES = [
+    "a@tech.gov.sg,yes,,,,,New here",
+    "mei@vendor.example.com,no,Mei,Tan,Vendor,tech.gov.sg,Website",
+    "b@tech.gvo.sg,no,,,,,New here",
+    "a@tech.gov.sg,no,,,,,New here",
+    "c@gmail.com,no,,,,,New here",
+    "d@tech.gov.sg,perhaps,,,,,New here",
+]
+READY = 2
+
+
+@pytest.fixture
+def inviter(client, make):
+    account = make.account(email="inviter@tech.gov.sg")
+    make.sign_in(client, account)
+    return account
+
+
+def read(text) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text.replace("<wbr>", "")))
+
+
+def upload(client, *lines, htmx=False, **fields):
+    client.get("/invite/batch")
+    given = {"text": "\n".join([HEAD, *lines])} if lines else {}
+    return client.submit("/invite/batch", htmx=htmx, **(given | fields))
+
+
+def where(answer) -> str:
+    return answer.headers.get("HX-Redirect") or answer.location
+
+
+@pytest.fixture
+def draft(client, inviter):
+    """The address of a draft of `LINES`."""
+    return where(upload(client, *LINES))
+
+
+def rows():
+    db.session.rollback()
+    newest = select(func.max(BatchRow.batch_id)).scalar_subquery()
+    query = select(BatchRow).where(BatchRow.batch_id == newest).order_by(BatchRow.number)
+    return list(db.session.scalars(query.execution_options(populate_existing=True)))
+
+
+def verdicts():
+    return {row.number: str(row.verdict) for row in rows()}
+
+
+def counted(table):
+    db.session.rollback()
+    return db.session.scalar(select(func.count()).select_from(table))
+
+
+def work(now, policy):
+    db.session.rollback()
+    turns = iter(range(100))
+    return batch_sending.send_some(now, policy, lambda: next(turns, None) is not None)
+
+
+@STYLES
+def test_what_is_pasted_becomes_a_draft_with_its_verdicts(client, inviter, htmx):
+    answer = upload(client, *LINES, htmx=htmx)
+    page = client.get(where(answer)).text
+    said = read(page)
+    assert "2 of 6 rows are ready" in said
+    assert "Send 2 invitations" in said
+    assert "Did you mean b@tech.gov.sg?" in said
+    assert "The same address stands in row 2" in said
+    assert "Personal email addresses cannot be invited" in said
+    assert verdicts() == {2: "ready", 3: "ready", 4: "malformed", 5: "twice", 6: "not_allowed", 7: "malformed"}
+    assert counted(Mail) == 0
+    # What needs something first is shown first; the rest by filters in the address.
+    assert "mei@vendor" not in page.replace("<wbr>", "")
+    everything = client.get(f"{where(answer)}?show=all").text.replace("<wbr>", "")
+    assert "mei@vendor.example.com" in everything
+    assert client.get(f"{where(answer)}?show=twice").text.count('id="row-') == 1
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_the_template_is_taken_as_it_is(client, inviter, form):
+    template = client.get(f"/invite/batch/template.{form}").data
+    client.get("/invite/batch")
+    file = (io.BytesIO(template), f"people.{form}")
+    answer = client.post(
+        "/invite/batch",
+        data={"csrf_token": client.csrf_token(), "file": file},
+        content_type="multipart/form-data",
+    )
+    page = client.get(f"{where(answer)}?show=all")
+    assert f"people.{form}" in page.text
+    assert "1 of 2 rows are ready" in read(page.text), "the example of an officer names no agency that we know"
+
+
+def test_addresses_alone_take_what_holds_for_all(client, inviter):
+    text = "Peter Tan <peter@tech.gov.sg>; mei@tech.gov.sg,\nb@moe.gov.sg"
+    upload(client, text=text, seed="no", reason="New in the team")
+    assert [(row.email, row.seed, row.reason, str(row.verdict)) for row in rows()] == [
+        ("peter@tech.gov.sg", "no", "New in the team", "ready"),
+        ("mei@tech.gov.sg", "no", "New in the team", "ready"),
+        ("b@moe.gov.sg", "no", "New in the team", "ready"),
+    ]
+
+
+REFUSED = [
+    ("", "There is nothing in it"),
+    ("name,seed\nPeter,yes", "The first row must name the columns"),
+    ("email,colour\na@tech.gov.sg,red", "“colour” is not known"),
+    ("email,email\na@tech.gov.sg,b", "One is named twice"),
+    ("email\n" + "a@tech.gov.sg\n" * 10_001, "more than 10,000 rows"),
+]
+
+
+@STYLES
+@pytest.mark.parametrize(("text", "words"), REFUSED)
+def test_what_is_no_list_is_refused_with_words(client, inviter, text, words, htmx):
+    client.get("/invite/batch")
+    answer = client.submit("/invite/batch", htmx=htmx, text=text)
+    assert answer.status_code == 422
+    assert words in read(answer.text)
+    assert counted(Batch) == 0
+
+
+def test_a_file_that_is_too_large_is_refused(client, inviter):
+    client.get("/invite/batch")
+    for size, status in ((tables.MOST_BYTES + 1, 422), (tables.MOST_BYTES + 100_000, 413)):
+        file = (io.BytesIO(b"a" * size), "people.csv")
+        data = {"csrf_token": "x" if status == 413 else client.csrf_token(), "file": file}
+        answer = client.post("/invite/batch", data=data, content_type="multipart/form-data")
+        assert answer.status_code == status
+    assert counted(Batch) == 0
+
+
+def test_five_drafts_are_kept_at_most(client, inviter):
+    for number in range(batch.MOST_DRAFTS):
+        assert upload(client, f"a{number}@tech.gov.sg,no,,,,,x").status_code == 303
+    answer = upload(client, "z@tech.gov.sg,no,,,,,x")
+    assert answer.status_code == 422
+    assert "5 batches that are not sent" in read(answer.text)
+
+
+@STYLES
+def test_a_row_is_mended_in_its_place(client, draft, htmx):
+    client.get(draft)
+    form = client.htmx("GET", f"{draft}/rows/7/edit") if htmx else client.get(f"{draft}/rows/7/edit")
+    assert 'value="perhaps"' in form.text
+    fields = {"email": "d@tech.gov.sg", "seed": "no", "reason": "New here"}
+    answer = client.submit(f"{draft}/rows/7", htmx=htmx, **fields)
+    shown = answer if htmx else client.get(f"{answer.location}?show=all")
+    assert "d@tech.gov.sg" in shown.text.replace("<wbr>", "")
+    assert ("HX-Trigger" in answer.headers) is htmx
+    summary = client.htmx("GET", f"{draft}?part=summary").text if htmx else shown.text
+    assert "3 of 6 rows are ready" in read(summary)
+    assert verdicts()[7] == "ready"
+
+
+@STYLES
+def test_the_address_that_was_meant_is_one_press_away(client, draft, htmx):
+    client.get(draft)
+    answer = client.submit(f"{draft}/rows/4", htmx=htmx, use="suggestion")
+    assert answer.status_code == (200 if htmx else 303)
+    assert rows()[2].email == "b@tech.gov.sg"
+    assert verdicts()[4] == "ready"
+
+
+@STYLES
+def test_a_row_is_removed_and_the_one_that_said_twice_is_judged_anew(client, draft, htmx):
+    client.get(draft)
+    answer = client.submit(f"{draft}/rows/2/remove", htmx=htmx)
+    shown = answer if htmx else client.get(answer.location)
+    assert "Row 2 is removed." in read(shown.text)
+    assert verdicts() == {3: "ready", 4: "malformed", 5: "ready", 6: "not_allowed", 7: "malformed"}
+
+
+def test_a_change_of_one_row_has_the_others_of_its_address_judged_anew(client, draft):
+    client.get(draft)
+    client.submit(f"{draft}/rows/2", email="d@tech.gov.sg", seed="no", reason="x")
+    assert verdicts() == {2: "ready", 3: "ready", 4: "malformed", 5: "ready", 6: "not_allowed", 7: "twice"}
+
+
+@STYLES
+def test_all_is_reset_after_a_confirmation(client, draft, htmx):
+    assert "Reset all rows?" in client.get(f"{draft}/reset").text
+    answer = client.submit(f"{draft}/reset", htmx=htmx)
+    assert "The batch is reset" in client.get(where(answer)).text
+    assert (counted(Batch), counted(BatchRow), counted(Mail)) == (0, 0, 0)
+    assert client.get(draft).status_code == 404
+
+
+@STYLES
+def test_it_is_sent_once_watched_and_told(client, draft, inviter, now, policy, htmx):
+    for _ in range(2):
+        client.get("/invite/batch")
+        assert where(client.submit(f"{draft}/send", htmx=htmx)) == draft
+    page = client.get(draft).text
+    assert "0 of 6 rows done" in read(page)
+    assert client.htmx("GET", f"{draft}?shown=sending.0").status_code == 204
+    assert "0 of 6 rows done" in client.htmx("GET", f"{draft}?shown=sending.1").text
+    assert work(now, policy) is False
+    answer = client.htmx("GET", f"{draft}?shown=sending.0")
+    assert answer.headers["HX-Redirect"] == draft
+    said = read(client.get(f"{draft}?show=all").text)
+    assert "2 sent, 4 skipped, 0 failed" in said
+    assert counted(Account) == 1 + READY
+    assert sorted(db.session.scalars(select(Mail.kind))) == ["asked_for", "vendor_registration"]
+    assert work(now, policy) is False
+    assert counted(Account) == 1 + READY
+
+
+def test_a_draft_that_was_sent_is_none_any_more(client, draft, now, policy):
+    client.get(draft)
+    client.submit(f"{draft}/send")
+    for address in (f"{draft}/rows/2", f"{draft}/rows/2/remove", f"{draft}/reset"):
+        client.get("/invite/batch")
+        answer = client.submit(address, email="z@tech.gov.sg", seed="no", reason="x")
+        assert "not a draft any more" in client.get(where(answer)).text
+    assert len(rows()) == 6
+
+
+def test_the_same_list_again_sends_nothing(client, draft, make, now, policy):
+    client.get(draft)
+    client.submit(f"{draft}/send")
+    work(now, policy)
+    mails = counted(Mail)
+    again = where(upload(client, *LINES))
+    assert list(verdicts().values())[-6:] == ["invited", "invited", "malformed", "twice", "not_allowed", "malformed"]
+    assert "Send " not in read(client.get(again).text).partition("Reset all")[0].partition("mailed yet")[2]
+    client.submit(f"{again}/send")
+    work(now, policy)
+    assert counted(Mail) == mails
+    assert "0 sent, 6 skipped" in read(client.get(again).text)
+
+
+def test_whoever_is_there_at_another_agency_is_like_somebody_new(client, make, inviter, now, policy):
+    for status in (AccountStatus.REQUESTED, AccountStatus.ACTIVE):
+        make.account(status, f"{status}@moe.gov.sg")
+        make.account(status, f"{status}@tech.gov.sg")
+    address = where(
+        upload(
+            client,
+            *(
+                f"{name}@{agency}.gov.sg,no,,,,,x"
+                for agency in ("moe", "tech")
+                for name in ("requested", "active", "new")
+            ),
+        )
+    )
+    assert list(verdicts().values()) == ["ready", "ready", "ready", "invited", "invited", "ready"]
+    client.get(address)
+    client.submit(f"{address}/send")
+    work(now, policy)
+    assert [str(row.outcome) for row in rows()] == ["sent", "sent", "sent", "skipped", "skipped", "sent"]
+    listed = read(client.htmx("GET", "/invite/sent").text)
+    assert listed.count("Waits for an admin") == 4
+
+
+def test_losing_the_account_ends_it_at_once(client, draft, inviter, now, policy, monkeypatch):
+    monkeypatch.setattr(batch_sending, "CHUNK", 1)
+    client.get(draft)
+    client.submit(f"{draft}/send")
+    db.session.rollback()
+    turns = iter([True, True])
+    assert batch_sending.send_some(now, policy, lambda: next(turns, False)) is True
+    db.session.execute(update(Account).where(Account.id == inviter.id).values(status=AccountStatus.DISABLED))
+    db.session.commit()
+    assert work(now, policy) is False
+    assert [str(row.outcome) for row in rows()] == ["sent", "sent", "failed", "failed", "failed", "failed"]
+    assert rows()[-1].words == "You could not ask for others any more"
+    assert db.session.scalars(select(Batch.state)).one() is BatchState.DONE
+
+
+def test_one_row_that_cannot_be_done_does_not_stop_the_others(client, draft, now, policy, monkeypatch):
+    client.get(draft)
+    client.submit(f"{draft}/send")
+    real = inviting.ask_for_each
+
+    def breaks(people, *rest):
+        if any(person.address.folded == "a@tech.gov.sg" for person in people):
+            raise RuntimeError("a fault")
+        return real(people, *rest)
+
+    monkeypatch.setattr(batch_sending, "ask_for_each", breaks)
+    assert work(now, policy) is False
+    assert [str(row.outcome) for row in rows()] == ["failed", "sent", "skipped", "skipped", "skipped", "skipped"]
+    assert "a fault" not in rows()[0].words
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_the_rows_that_were_not_sent_are_given_out_as_text(client, inviter, now, policy, form):
+    address = where(upload(client, '"=HYPERLINK(""x"")@gmail.com",no,,,,,x', "a@gmail.com,no,,,,,+1 more"))
+    client.get(address)
+    client.submit(f"{address}/send")
+    work(now, policy)
+    answer = client.get(f"{address}/skipped.{form}")
+    if form == "csv":
+        lines = list(csv.reader(io.StringIO(answer.text.removeprefix("\ufeff"))))
+        assert lines[0] == [*HEAD.split(","), "why"]
+        assert lines[1][0].startswith("'=HYPERLINK")
+        assert lines[2][6] == "'+1 more"
+    else:
+        sheet = load_workbook(io.BytesIO(answer.data))["People"]
+        assert [cell.data_type for row in sheet.iter_rows() for cell in row if cell.value] == ["s"] * 8 + ["s"] * 8
+    assert client.get(f"{address}/failed.{form}").status_code == 200
+    assert client.get(f"{address}/sent.{form}").status_code == 404
+
+
+def test_nobody_finds_anothers_batch(client, draft, make):
+    make.sign_in(client, make.account())
+    client.get("/invite/batch")
+    assert "Pasted list" not in client.get("/invite/batch").text
+    for address in (draft, f"{draft}/rows/2", f"{draft}/rows/2/edit", f"{draft}/reset", f"{draft}/skipped.csv"):
+        assert client.get(address).status_code == 404
+    for address in (f"{draft}/rows/2", f"{draft}/rows/2/remove", f"{draft}/reset", f"{draft}/send"):
+        client.get("/invite/batch")
+        assert client.submit(address, email="z@tech.gov.sg").status_code == 404
+    assert verdicts()[2] == "ready"
+
+
+def test_pages_of_rows_go_on_by_key(client, inviter, monkeypatch):
+    monkeypatch.setattr(batch, "PAGE", 2)
+    address = where(upload(client, *(f"a{number}@tech.gov.sg,no,,,,,x" for number in range(3))))
+    page = client.get(address).text
+    following = next(each for each in re.findall(r'href="([^"]+)"', page) if "after=" in each).replace("&amp;", "&")
+    assert client.get(following).text.count('id="row-') == 1
+
+
+def test_old_batches_are_forgotten(client, draft, now, policy):
+    purge.tidy(now + timedelta(days=30) - timedelta(seconds=1))
+    assert counted(Batch) == 1
+    purge.tidy(now + timedelta(days=30))
+    assert (counted(Batch), counted(BatchRow)) == (0, 0)

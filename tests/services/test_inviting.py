@@ -1,0 +1,260 @@
+"""Asking for others: whoever is new, whoever is there, and what an inviter is told (section 5, promise 3)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import event, func, select, update
+
+from tests.onboarding import PEER
+from webapp.domain.addresses import parse
+from webapp.domain.lifecycle import AccountStatus, AccountType, InvitationKind, InvitationState, SeedStatus
+from webapp.extensions import db
+from webapp.models import Account, Agency, AuditEvent, Invitation, Invitee, Mail, Request
+from webapp.services import agencies, audit, expiry, inviting, purge, requests
+from webapp.services.errors import MayNotInvite, OwnInvitee
+from webapp.services.inviting import Outcome, Person, Result
+
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def inviter(make):
+    return make.account(email="inviter@tech.gov.sg")
+
+
+@pytest.fixture
+def by(inviter):
+    return audit.By.person(inviter, PEER)
+
+
+def officer(email="peter@tech.gov.sg", seed=SeedStatus.REQUESTED, **fields) -> Person:
+    address = parse(email)
+    agency = agencies.find(address.domain)
+    assert agency is not None
+    return Person(address, AccountType.OFFICER, agency, seed, "New in the team", **fields)
+
+
+def vendor(email="mei@vendor.example.com", sponsor="tech.gov.sg", seed=SeedStatus.NOT_REQUIRED) -> Person:
+    agency = agencies.find(sponsor)
+    assert agency is not None
+    return Person(
+        parse(email), AccountType.VENDOR, agency, seed, "Our website", "Mei", "Tan", organisation="Vendor Pte Ltd"
+    )
+
+
+def accounts(email):
+    db.session.rollback()
+    query = select(Account).where(Account.email_folded == email.lower()).order_by(Account.id)
+    return db.session.scalars(query.execution_options(populate_existing=True)).all()
+
+
+def kinds(account):
+    query = select(Mail.kind).where(Mail.account_id == account.id).order_by(Mail.id)
+    return list(db.session.scalars(query))
+
+
+def invitees():
+    return db.session.scalars(select(Invitee).order_by(Invitee.id).execution_options(populate_existing=True)).all()
+
+
+def test_a_colleague_waits_for_an_admin_and_is_told_who_asked(make, inviter, by, now, policy):
+    assert inviting.ask_for(officer("Peter@tech.gov.sg"), by, now, policy) == Outcome(Result.SENT)
+    (account,) = accounts("peter@tech.gov.sg")
+    assert (account.status, account.seed_status, account.account_type, account.email) == (
+        AccountStatus.REQUESTED,
+        SeedStatus.REQUESTED,
+        AccountType.OFFICER,
+        "Peter@tech.gov.sg",
+    )
+    asked = db.session.scalars(select(Request).where(Request.account_id == account.id).order_by(Request.id)).all()
+    assert [(request.kind, request.state, request.requested_at) for request in asked] == [
+        ("techpass", "open", now),
+        ("seed", "open", now),
+    ]
+    assert kinds(account) == ["asked_for"]
+    (row,) = invitees()
+    assert (row.inviter_id, row.account_id, row.email, row.is_theirs, row.reason, row.asked_at, row.ended_at) == (
+        inviter.id,
+        account.id,
+        "Peter@tech.gov.sg",
+        True,
+        "New in the team",
+        now,
+        None,
+    )
+    (event,) = db.session.scalars(select(AuditEvent).where(AuditEvent.account_id == account.id)).all()
+    assert (event.action, event.actor, event.actor_id, event.peer) == ("invite.requested", "officer", inviter.id, PEER)
+    assert event.peer_salt
+
+
+def test_a_vendor_registers_first(make, inviter, by, now, policy):
+    assert inviting.ask_for(vendor(seed=SeedStatus.REQUESTED), by, now, policy).result is Result.SENT
+    (account,) = accounts("mei@vendor.example.com")
+    assert (account.status, account.account_type, account.organisation) == (
+        AccountStatus.REQUESTED,
+        AccountType.VENDOR,
+        "Vendor Pte Ltd",
+    )
+    assert (account.first_name, account.last_name) == ("Mei", "Tan")
+    assert db.session.scalar(select(func.count()).select_from(Request)) == 0
+    (link,) = db.session.scalars(select(Invitation)).all()
+    assert (link.kind, link.state, link.expires_at) == (
+        InvitationKind.REGISTRATION,
+        InvitationState.LIVE,
+        now + 5 * DAY,
+    )
+    assert kinds(account) == ["vendor_registration"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"status": AccountStatus.DISABLED}, {"status": AccountStatus.TERMINATED}, {"account_type": AccountType.VENDOR}],
+)
+def test_only_public_officers_with_an_active_account_ask_for_others(inviter, by, now, policy, changes):
+    db.session.execute(update(Account).where(Account.id == inviter.id).values(changes))
+    db.session.commit()
+    with pytest.raises(MayNotInvite):
+        inviting.ask_for(officer(), by, now, policy)
+    assert accounts("peter@tech.gov.sg") == []
+
+
+THERE = [
+    (AccountStatus.REQUESTED, Result.WAITS),
+    (AccountStatus.ACTIVE, Result.HOLDS),
+    (AccountStatus.DISABLED, Result.HOLDS),
+]
+
+
+@pytest.mark.parametrize(("status", "result"), THERE)
+def test_who_is_there_already_is_told_within_the_agency(make, by, now, policy, status, result):
+    there = make.account(status, "peter@tech.gov.sg")
+    assert inviting.ask_for(officer(), by, now, policy) == Outcome(result, there.created_at)
+    assert len(accounts("peter@tech.gov.sg")) == 1
+    assert invitees() == []
+
+
+@pytest.mark.parametrize("status", [*(status for status, _ in THERE), AccountStatus.PENDING])
+def test_others_are_told_nothing_and_the_holder_hears_of_it(make, by, now, policy, status):
+    there = make.account(status, "Peter@moe.gov.sg")
+    if status is AccountStatus.PENDING:
+        make.invitation(there)
+    assert inviting.ask_for(officer("peter@moe.gov.sg"), by, now, policy) == Outcome(Result.SENT)
+    # As of somebody new, whose request would wait by now.
+    waits = Outcome(Result.WAITS, now, "inviter@tech.gov.sg")
+    assert inviting.ask_for(officer("peter@moe.gov.sg"), by, now + HOUR, policy) == waits
+    (account,) = accounts("peter@moe.gov.sg")
+    assert (account.id, account.status) == (there.id, status)
+    assert kinds(account) == ["already_have_account"]
+    (row,) = invitees()
+    assert (row.email, row.is_theirs) == ("peter@moe.gov.sg", False)
+    assert db.session.scalar(select(func.count()).select_from(Request)) == 0
+
+
+def test_an_unused_registration_is_replaced_once_a_day(make, by, now, policy):
+    inviting.ask_for(vendor(), by, now, policy)
+    assert inviting.ask_for(vendor(), by, now + 23 * HOUR, policy) == Outcome(
+        Result.TOO_SOON, now, "inviter@tech.gov.sg"
+    )
+    later = now + DAY
+    assert inviting.ask_for(vendor(), by, later, policy) == Outcome(Result.SENT_ANEW, now, "inviter@tech.gov.sg")
+    links = db.session.scalars(select(Invitation).order_by(Invitation.id)).all()
+    assert [(link.state, link.expires_at) for link in links] == [("replaced", now + 5 * DAY), ("live", later + 5 * DAY)]
+    (account,) = accounts("mei@vendor.example.com")
+    assert kinds(account) == ["vendor_registration"] * 2
+    (row,) = invitees()
+    assert row.asked_at == later
+
+
+def test_an_unused_invitation_is_replaced_and_keeps_its_deadline(make, by, now, policy):
+    pending = make.account(AccountStatus.PENDING, "peter@tech.gov.sg")
+    link, _ = make.invitation(pending, at=now - 3 * DAY)
+    assert inviting.ask_for(officer(), by, now, policy).result is Result.SENT_ANEW
+    fresh = db.session.scalars(select(Invitation).where(Invitation.state == InvitationState.LIVE)).one()
+    assert (fresh.id != link.id, fresh.expires_at) == (True, link.expires_at)
+    assert [row.is_theirs for row in invitees()] == [True]
+
+
+def test_what_has_run_out_is_asked_for_anew_though_the_sweep_has_not_come(make, inviter, by, now, policy):
+    inviting.ask_for(vendor(), by, now, policy)
+    later = now + 5 * DAY + timedelta(seconds=1)
+    assert inviting.asked_before(["mei@vendor.example.com"], inviter.id) == {"mei@vendor.example.com": now}
+    assert inviting.ask_for(vendor(), by, later, policy) == Outcome(Result.SENT)
+    old, new = accounts("mei@vendor.example.com")
+    assert (old.status, new.status) == (AccountStatus.TERMINATED, AccountStatus.REQUESTED)
+    assert inviting.asked_before(["mei@vendor.example.com"], inviter.id) == {"mei@vendor.example.com": later}
+    assert kinds(inviter) == ["invitation_expired"]
+
+
+def test_the_sweep_ends_whoever_did_not_register_and_tells_who_asked(make, inviter, by, now, policy):
+    inviting.ask_for(vendor(), by, now, policy)
+    expiry.expire(now + 5 * DAY)
+    (account,) = accounts("mei@vendor.example.com")
+    assert account.status is AccountStatus.REQUESTED
+    expiry.expire(now + 5 * DAY + timedelta(seconds=1))
+    (account,) = accounts("mei@vendor.example.com")
+    assert account.status is AccountStatus.TERMINATED
+    assert kinds(inviter) == ["invitation_expired"]
+    assert kinds(account) == ["vendor_registration"]
+    (row,) = invitees()
+    assert row.ended_at == now + 5 * DAY + timedelta(seconds=1)
+
+
+def test_an_invitation_that_runs_out_is_told_once(make, inviter, by, now, policy):
+    inviting.ask_for(officer(), by, now, policy)
+    request = db.session.scalars(select(Request).order_by(Request.id)).all()[0]
+    admin = make.admin()
+    requests.approve(request.id, audit.By.person(admin, PEER), now, policy)
+    for _ in range(2):
+        expiry.expire(now + 31 * DAY)
+    assert kinds(inviter) == ["invitation_expired"]
+
+
+def test_whoever_asked_does_not_decide(make, now, policy):
+    admin = make.admin("boss@tech.gov.sg")
+    by = audit.By.person(admin, PEER)
+    inviting.ask_for(officer(), by, now, policy)
+    request = db.session.scalars(select(Request).order_by(Request.id)).all()[0]
+    with pytest.raises(OwnInvitee):
+        requests.approve(request.id, by, now, policy)
+    with pytest.raises(OwnInvitee):
+        requests.reject(request.id, "No", by, now, policy)
+    requests.approve(request.id, audit.By.person(make.admin(), PEER), now, policy)
+
+
+@pytest.mark.parametrize(("sponsor", "approved"), [("tech.gov.sg", 1), ("moe.gov.sg", 0)])
+def test_a_vendor_whom_another_agency_is_to_sponsor_is_looked_at_by_an_admin(make, by, now, policy, sponsor, approved):
+    db.session.execute(update(Agency).values(approves_automatically=True))
+    db.session.commit()
+    agencies.forget()
+    inviting.ask_for(vendor(sponsor=sponsor), by, now, policy)
+    (account,) = accounts("mei@vendor.example.com")
+    db.session.add(Request(account_id=account.id, kind="techpass", requested_at=now))
+    db.session.commit()
+    assert requests.approve_automatically(now, policy) == approved
+    agencies.forget()
+
+
+@pytest.mark.parametrize("many", [1, 5])
+def test_many_are_asked_for_in_as_many_statements_as_one(make, inviter, by, now, policy, many):
+    sent: list[str] = []
+    people = [officer(f"a{number}@tech.gov.sg") for number in range(many)]
+    people += [vendor(f"v{number}@vendor.example.com") for number in range(many)]
+    event.listen(db.engine, "before_cursor_execute", lambda _c, _cu, statement, *_: sent.append(statement))
+    outcomes = inviting.ask_for_each(people, inviting.hold_inviter(by), by, now, policy)
+    assert [outcome.result for outcome in outcomes] == [Result.SENT] * 2 * many
+    assert len([each for each in sent if not each.startswith("BEGIN")]) == 10, sent
+    db.session.rollback()
+
+
+def test_forgetting_a_person_forgets_that_they_were_asked_for(make, inviter, by, now, policy):
+    inviting.ask_for(vendor(), by, now, policy)
+    expiry.expire(now + 6 * DAY)
+    db.session.execute(update(Mail).values(state="sent"))
+    db.session.commit()
+    assert purge.purge(now + 12 * DAY) == 1
+    assert invitees() == []
+    (account,) = db.session.scalars(select(Account).where(Account.id != inviter.id)).all()
+    assert (account.organisation, account.first_name) == (None, None)

@@ -1,0 +1,47 @@
+"""The forms by which many are asked for at once (rule 5.2)."""
+
+from __future__ import annotations
+
+from wtforms import RadioField, StringField, TextAreaField
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its types
+from wtforms.validators import Length, Optional
+
+from webapp.domain.inviting import COLUMNS
+from webapp.forms import PortalForm, squeeze
+
+
+class UploadForm(PortalForm):
+    """A list that is pasted or a file, and what holds for rows that do not say."""
+
+    text = TextAreaField("Or paste the list", validators=[Optional()])
+    seed = RadioField(
+        "Do they need SEED, where a row does not say?",
+        choices=[SelectChoice("yes", "Yes"), SelectChoice("no", "No"), SelectChoice("", "Each row says it")],
+        validators=[Optional()],
+        validate_choice=False,
+        default="",
+    )
+    reason = StringField(
+        "Why do they need TechPass, where a row does not say?",
+        filters=[squeeze],
+        validators=[Length(max=300, message="The reason must have 300 characters or fewer")],
+    )
+
+    def otherwise(self) -> dict[str, str]:
+        """The cells of rows that leave them empty."""
+        return {"seed": self.seed.data or "", "reason": self.reason.data or ""}
+
+
+class RowForm(PortalForm):
+    """A row of a batch as it is mended. What is wrong with it, its verdict says."""
+
+    email = StringField("Email address", filters=[squeeze])
+    seed = StringField("SEED (yes or no)", filters=[squeeze])
+    first_name = StringField("First name", filters=[squeeze])
+    last_name = StringField("Last name", filters=[squeeze])
+    organisation = StringField("Organisation", filters=[squeeze])
+    agency = StringField("Sponsoring agency’s mail domain", filters=[squeeze])
+    reason = StringField("Reason", filters=[squeeze])
+
+    def cells(self) -> dict[str, str]:
+        return {name: self[name].data or "" for name in COLUMNS}

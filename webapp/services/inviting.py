@@ -1,0 +1,555 @@
+"""Asking for others: an officer asks TechPass for colleagues and vendors, one or a thousand (section 5).
+
+Each is a sign-up that somebody else makes: an officer's request waits for an admin at once, a vendor registers first
+(rule 5.5). What an inviter is told of somebody who is there already depends on whether they share an agency (rule 5.2).
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from dataclasses import replace as changed
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, func, select, update
+
+from webapp import emails, queue
+from webapp.domain.deadlines import is_expired
+from webapp.domain.lifecycle import (
+    LIVE,
+    AccountStatus,
+    AccountType,
+    InvitationKind,
+    InvitationState,
+    RequestKind,
+    SeedStatus,
+)
+from webapp.domain.tokens import RECEIPT, derive_token, invitation_purpose, new_nonce, token_hash
+from webapp.extensions import db
+from webapp.models import Account, AuditEvent, Invitation, Invitee, Mail, Request
+from webapp.models.base import insert_many, insert_new
+from webapp.services import expiry, outbox
+from webapp.services.errors import MayNotInvite, NotFound
+from webapp.services.held import hold
+from webapp.services.invitations import issue
+from webapp.services.keys import secret_key
+from webapp.services.sets import among
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import ColumnElement
+
+    from webapp.domain.addresses import Address
+    from webapp.domain.policy import Policy
+    from webapp.services.agencies import AgencyFacts
+    from webapp.services.audit import By
+
+
+_TRIES = 3
+"""An address may be taken, and be free again, while somebody is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody to be asked for. ``agency`` is the one whose settings apply: the address's own, or the sponsor."""
+
+    address: Address
+    account_type: AccountType
+    agency: AgencyFacts
+    seed: SeedStatus
+    reason: str
+    first_name: str = ""
+    last_name: str = ""
+    organisation: str = ""
+
+
+class Result(StrEnum):
+    """What became of asking for somebody, as far as their inviter may know."""
+
+    SENT = "sent"
+    """Asked for, and mailed; or already there, which the inviter is not told."""
+    SENT_ANEW = "sent_anew"
+    """An invitation that was not used yet is replaced by a new one (rule 5.4)."""
+    TOO_SOON = "too_soon"
+    """They were mailed within the last day."""
+    WAITS = "waits"
+    """An admin has yet to decide on an earlier request."""
+    HOLDS = "holds"
+    """They have an account."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """``at`` and ``by`` say when and by whom (an address) somebody had been asked for before, where that is told."""
+
+    result: Result
+    at: datetime | None = None
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What there is already of an address: its live account, its open link, and how the inviter stands to it."""
+
+    account_id: int
+    email: str
+    status: AccountStatus
+    agency_id: int
+    on_hold: bool
+    created_at: datetime
+    link: InvitationKind | None
+    link_issued_at: datetime | None
+    link_expires_at: datetime | None
+    own_asked_at: datetime | None
+    own_is_theirs: bool
+    own_link: InvitationKind | None
+    own_lapses_at: datetime | None
+    by: str
+    """The address of whoever asked for them last; empty where they signed up themselves."""
+
+    @property
+    def is_unregistered(self) -> bool:
+        return self.status is AccountStatus.REQUESTED and self.link is InvitationKind.REGISTRATION
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether an invitation waits to be taken up: to register, or to activate."""
+        return self.is_unregistered or self.status is AccountStatus.PENDING
+
+    def has_run_out(self, now: datetime) -> bool:
+        """Whether the invitation has ended unused, so that the address is free again. On hold nothing ends."""
+        if not self.is_unused or self.on_hold:
+            return False
+        return self.link_expires_at is None or is_expired(self.link_expires_at, now)
+
+    def is_told(self, inviter: Account) -> bool:
+        """Whether the inviter may know of it: an agency of theirs, or an invitation of their own (rule 5.2)."""
+        return self.agency_id == inviter.agency_id or self.own_is_theirs
+
+    def as_told(self, inviter: Account) -> Known | None:
+        """It as the inviter may know it: as it is, or nothing (None).
+
+        Where they have asked for somebody in vain, as it would be had that been somebody new (decision 0011).
+        """
+        if self.is_told(inviter):
+            return self
+        if self.own_asked_at is None:
+            return None
+        return changed(
+            self,
+            status=AccountStatus.PENDING if self.own_link is InvitationKind.TECHPASS else AccountStatus.REQUESTED,
+            on_hold=False,
+            created_at=self.own_asked_at,
+            link=self.own_link,
+            link_issued_at=self.own_asked_at if self.own_link else None,
+            link_expires_at=self.own_lapses_at,
+            by=inviter.email,
+        )
+
+
+_LINK_OF = {
+    AccountStatus.REQUESTED: InvitationKind.REGISTRATION,
+    AccountStatus.PENDING: InvitationKind.TECHPASS,
+}
+"""The link that somebody of a status has to take up."""
+
+
+def known(folded: Collection[str], inviter: Account) -> dict[str, Known]:
+    """What there is of each address, by address. One query where all are new, else three, however many.
+
+    Of one address alone it takes three even so: whoever waits for the answer must not learn from its time (promise 3).
+    """
+    if not folded:
+        return {}
+    rows = db.session.execute(
+        select(
+            Account.id,
+            Account.email,
+            Account.email_folded,
+            Account.status,
+            Account.agency_id,
+            Account.under_investigation,
+            Account.created_at,
+        ).where(among(Account.email_folded, folded), Account.status.in_(LIVE))
+    ).all()
+    if not rows and len(folded) > 1:
+        return {}
+    ids = [row.id for row in rows]
+    links = {
+        (link.account_id, link.kind): link
+        for link in db.session.execute(
+            select(Invitation.account_id, Invitation.kind, Invitation.issued_at, Invitation.expires_at).where(
+                among(Invitation.account_id, ids), Invitation.state == InvitationState.LIVE
+            )
+        )
+    }
+    inviters: dict[int, list[Any]] = {}
+    for asked in db.session.execute(
+        select(
+            Invitee.inviter_id,
+            Invitee.account_id,
+            Invitee.asked_at,
+            Invitee.is_theirs,
+            Invitee.link,
+            Invitee.lapses_at,
+            Account.email,
+        )
+        .join(Account, Account.id == Invitee.inviter_id)
+        .where(among(Invitee.account_id, ids))
+        .order_by(Invitee.asked_at, Invitee.id)
+    ):
+        inviters.setdefault(asked.account_id, []).append(asked)
+    found = {}
+    for row in rows:
+        asked_by = inviters.get(row.id, [])
+        own = next((one for one in asked_by if one.inviter_id == inviter.id), None)
+        theirs = [one for one in asked_by if one.is_theirs]
+        link = links.get((row.id, _LINK_OF.get(row.status)))
+        found[row.email_folded] = Known(
+            account_id=row.id,
+            email=row.email,
+            status=row.status,
+            agency_id=row.agency_id,
+            on_hold=row.under_investigation,
+            created_at=row.created_at,
+            link=link.kind if link else None,
+            link_issued_at=link.issued_at if link else None,
+            link_expires_at=link.expires_at if link else None,
+            own_asked_at=own.asked_at if own else None,
+            own_is_theirs=own is not None and own.is_theirs,
+            own_link=own.link if own else None,
+            own_lapses_at=own.lapses_at if own else None,
+            by=theirs[-1].email if theirs else "",
+        )
+    return found
+
+
+def asked_before(folded: Collection[str], inviter_id: int) -> dict[str, datetime]:
+    """Those addresses that an officer has asked for, with when it was last. One query, however many."""
+    if not folded:
+        return {}
+    query = (
+        select(Invitee.email_folded, func.max(Invitee.asked_at).label("at"))
+        .where(Invitee.inviter_id == inviter_id, among(Invitee.email_folded, folded))
+        .group_by(Invitee.email_folded)
+    )
+    return {row.email_folded: row.at for row in db.session.execute(query)}
+
+
+def ask_for(person: Person, by: By, now: datetime, policy: Policy) -> Outcome:
+    """Ask for one person. An invitation that is not used yet is replaced, once a day at most (rules 5.3 and 5.4).
+
+    The caller can tell nothing from the time it takes (promise 3). Raises `MayNotInvite`.
+    """
+    inviter = hold_inviter(by)
+    (outcome,) = ask_for_each([person], inviter, by, now, policy, replace=True)
+    db.session.commit()
+    return outcome
+
+
+def hold_inviter(by: By) -> Account:
+    """The inviter, who keeps the right until the transaction ends. Raises `MayNotInvite` (rules 5.1 and 5.3)."""
+    inviter = db.session.scalar(
+        select(Account)
+        .where(Account.id == by.account_id)
+        .with_for_update(read=True)
+        .execution_options(populate_existing=True)
+    )
+    if inviter is None or not inviter.may_invite:
+        db.session.rollback()
+        raise MayNotInvite
+    return inviter
+
+
+def ask_for_each(
+    people: Sequence[Person], inviter: Account, by: By, now: datetime, policy: Policy, *, replace: bool = False
+) -> list[Outcome]:
+    """Ask for many, of whom no two have one address, in a fixed number of statements for all who are new. No commit.
+
+    Whoever waits for something already is left alone unless ``replace``. The caller holds the inviter.
+    """
+    there = known([person.address.folded for person in people], inviter)
+    for one in sorted(there.values(), key=lambda each: each.account_id):
+        if one.has_run_out(now) and _end(one, now):
+            del there[_folded(one)]
+    made: dict[str, int] = {}
+    for _ in range(_TRIES):
+        fresh = [each for each in people if each.address.folded not in there and each.address.folded not in made]
+        if not fresh:
+            break
+        made |= _insert(fresh, inviter, by, now, policy)
+        # Somebody else was first, just now.
+        there |= known([each.address.folded for each in fresh if each.address.folded not in made], inviter)
+    outcomes = []
+    for person in people:
+        if person.address.folded in made:
+            outcomes.append(Outcome(Result.SENT))
+        else:
+            outcomes.append(_again(person, there[person.address.folded], inviter, by, now, policy, replace=replace))
+    return outcomes
+
+
+def _folded(one: Known) -> str:
+    return one.email.lower()
+
+
+def _end(one: Known, now: datetime) -> bool:
+    """End an account whose invitation has run out though the sweep has not come yet; whether it did."""
+    account = db.session.get_one(Account, one.account_id, populate_existing=True)
+    return expiry.end_if_overdue(account, now)
+
+
+def _again(
+    person: Person | None, one: Known, inviter: Account, by: By, now: datetime, policy: Policy, *, replace: bool
+) -> Outcome:
+    """Somebody is there already; without a ``person`` they keep the name and all else that was said of them."""
+    in_vain, shown = not one.is_told(inviter), one.as_told(inviter)
+    if person is not None and (shown is None or (in_vain and shown.has_run_out(now))):
+        _ask_in_vain(person, one, inviter, by, now, policy)
+        return Outcome(Result.SENT)
+    assert shown is not None, "whoever is mailed again was asked for"
+    since = shown.link_issued_at or shown.created_at
+    if not shown.is_unused:
+        result = Result.WAITS if shown.status is AccountStatus.REQUESTED else Result.HOLDS
+        return Outcome(result, shown.created_at, shown.by)
+    last = max(since, shown.own_asked_at or since)
+    if not replace or now - last < policy.resend_cooldown:
+        return Outcome(Result.TOO_SOON, last, shown.by)
+    if in_vain:
+        _tell_holder(one, by, now)
+    elif not _replace(one, person, by, now, policy):
+        return Outcome(Result.WAITS, shown.created_at, shown.by)
+    _note_again(person, one, inviter, now, policy, in_vain=in_vain)
+    return Outcome(Result.SENT_ANEW, since, shown.by)
+
+
+def _ask_in_vain(person: Person, one: Known, inviter: Account, by: By, now: datetime, policy: Policy) -> None:
+    """For somebody of whom the inviter is told nothing, what is done for a new person is done and taken back.
+
+    So it takes as long. The holder is told, once a day at most, and the inviter's list shows them all the same.
+    """
+    _insert([person], inviter, by, now, policy, in_vain=True)
+    _tell_holder(one, by, now)
+    values = _invitee(person, one.account_id, inviter, now, is_theirs=False)
+    values |= {"link": None, "lapses_at": None}
+    if person.account_type is AccountType.VENDOR:
+        values |= {"link": InvitationKind.REGISTRATION, "lapses_at": now + timedelta(days=policy.registration_days)}
+    elif person.agency.approves_automatically:
+        values |= {"link": InvitationKind.TECHPASS, "lapses_at": now + policy.invitation_life}
+    if one.own_asked_at is not None:
+        # In place of the old one comes a new one, as for somebody new: it is the first of the list.
+        db.session.execute(delete(Invitee).where(*_own(one, inviter)))
+    db.session.execute(insert_new(Invitee), [values])
+
+
+def _tell_holder(one: Known, by: By, now: datetime) -> None:
+    """Tell whoever is there that they were asked for: by mail, once a day at most, and on record."""
+    holder = Account(id=one.account_id, email=one.email)
+    outbox.post(emails.already_have_account(holder, now, tried="invite"))
+    _record([one.account_id], "invite.repeated", by, now)
+
+
+def _note_again(
+    person: Person | None, one: Known, inviter: Account, now: datetime, policy: Policy, *, in_vain: bool
+) -> None:
+    """Have it in the inviter's list that somebody who is there was mailed again."""
+    changes: dict[str, Any] = {"asked_at": now}
+    if not in_vain:
+        changes |= {"is_theirs": True, "ended_at": None, "link": None, "lapses_at": None}
+    elif one.own_link is InvitationKind.REGISTRATION:
+        changes["lapses_at"] = now + timedelta(days=policy.registration_days)
+    if person is not None:
+        values = _invitee(person, one.account_id, inviter, now, is_theirs=True)
+        made = insert_new(Invitee).returning(Invitee.id)
+        if not in_vain and db.session.execute(made, [values]).first() is not None:
+            return
+        changes |= {name: values[name] for name in ("reason", "name", "seed_status")}
+    db.session.execute(update(Invitee).where(*_own(one, inviter)).values(changes))
+
+
+def _own(one: Known, inviter: Account) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """The row of somebody in the inviter's list."""
+    return Invitee.inviter_id == inviter.id, Invitee.account_id == one.account_id
+
+
+def send_again(invitee_id: int, by: By, now: datetime, policy: Policy) -> Outcome:
+    """Mail somebody of one's own list again, once a day, while the invitation is not used yet (rule 5.3).
+
+    Of whom the inviter is told nothing the answer is that for somebody new. Raises `MayNotInvite` or `NotFound`.
+    """
+    inviter = hold_inviter(by)
+    row = db.session.scalar(
+        select(Invitee)
+        .where(Invitee.id == invitee_id, Invitee.inviter_id == inviter.id)
+        .execution_options(populate_existing=True)
+    )
+    if row is None:
+        db.session.rollback()
+        raise NotFound
+    one = known([row.email_folded], inviter).get(row.email_folded)
+    shown = one.as_told(inviter) if one is not None and one.account_id == row.account_id else None
+    # What has ended is over, whether or not somebody with this address has an account by now.
+    outcome = Outcome(Result.HOLDS, row.asked_at)
+    if one is not None and shown is not None and not shown.has_run_out(now):
+        outcome = _again(None, one, inviter, by, now, policy, replace=True)
+    db.session.commit()
+    return outcome
+
+
+def _replace(one: Known, person: Person | None, by: By, now: datetime, policy: Policy) -> bool:
+    """A new link in place of the one that is not used yet; False if it was used meanwhile.
+
+    A vendor has all days to register anew; the deadline to activate stays, which an admin alone moves (rule 3.8).
+    """
+    account = hold(one.account_id)
+    if account is None or account.status is not one.status:
+        return False
+    if one.is_unregistered:
+        if person is not None:
+            account.first_name, account.last_name = person.first_name or None, person.last_name or None
+            account.organisation = person.organisation or account.organisation
+        link = issue(account, InvitationKind.REGISTRATION, now, policy)
+        outbox.post(emails.vendor_registration(account, link, by.account_id, now))
+    else:
+        link = issue(account, InvitationKind.TECHPASS, now, policy, expires_at=one.link_expires_at)
+        outbox.post(emails.techpass_onboarding(account, link, now))
+    _record([account.id], "invite.sent_again", by, now, kind=link.kind)
+    return True
+
+
+def _insert(
+    people: Sequence[Person], inviter: Account, by: By, now: datetime, policy: Policy, *, in_vain: bool = False
+) -> dict[str, int]:
+    """Accounts, requests or links, mails and record for whoever is new; the accounts' numbers by address.
+
+    Somebody whose address got an account at this very instant is left out. ``in_vain`` all that only somebody new has
+    is taken back at once; the rest is the caller's.
+    """
+    if not people:
+        return {}
+    attempt = db.session.begin_nested()
+    # In one order, so that two who ask for the same people at once do not block each other.
+    people = sorted(people, key=lambda person: person.address.folded)
+    rows = [_account(person, now, in_vain=in_vain) for person in people]
+    made = {folded: number for number, folded in insert_many(Account, rows, new=True, returning=("id", "email_folded"))}
+    # What the rows below ask of an account, and no more: these are not kept.
+    new = [
+        (
+            person,
+            Account(
+                id=made[person.address.folded],
+                email=person.address.typed,
+                account_type=person.account_type,
+                seed_status=person.seed,
+            ),
+        )
+        for person in people
+        if person.address.folded in made
+    ]
+    officers = [account for _, account in new if account.account_type is AccountType.OFFICER]
+    vendors = [account for _, account in new if account.account_type is AccountType.VENDOR]
+    insert_many(Request, [row for account in officers for row in requests_of(account, now)])
+    links = _issue_each(vendors, now, policy)
+    if any(person.agency.approves_automatically for person, _ in new):
+        queue.wake_after_commit(db.session, "approve")
+    if in_vain:
+        attempt.rollback()
+        return {}
+    attempt.commit()
+    insert_many(Invitee, [_invitee(person, account.id, inviter, now, is_theirs=True) for person, account in new])
+    letters = [emails.asked_for(account, inviter.id, now) for account in officers]
+    letters += [emails.vendor_registration(account, links[account.id], inviter.id, now) for account in vendors]
+    insert_many(Mail, letters, new=True)
+    outbox.wake()
+    _record([account.id for _, account in new], "invite.requested", by, now)
+    return made
+
+
+def _account(person: Person, now: datetime, *, in_vain: bool) -> dict[str, Any]:
+    nonce = new_nonce()
+    return {
+        "email": person.address.typed,
+        "email_folded": person.address.folded,
+        "agency_id": person.agency.id,
+        # A row that is only there to be taken back must not meet the index that forbids a second live account.
+        "status": AccountStatus.REJECTED if in_vain else AccountStatus.REQUESTED,
+        "account_type": person.account_type,
+        "organisation": person.organisation or None,
+        "first_name": person.first_name or None,
+        "last_name": person.last_name or None,
+        "created_at": now,
+        "status_at": now,
+        "changed_at": now,
+        "receipt_nonce": nonce,
+        "receipt_hash": token_hash(derive_token(secret_key(), RECEIPT, nonce)),
+        "seed_status": person.seed,
+        "seed_status_at": now,
+    }
+
+
+def requests_of(account: Account, now: datetime) -> list[dict[str, Any]]:
+    """The rows of what is asked for with an account: TechPass, and SEED if wanted."""
+    wanted = account.seed_status is SeedStatus.REQUESTED
+    kinds = (RequestKind.TECHPASS, *([RequestKind.SEED] if wanted else []))
+    return [{"account_id": account.id, "kind": kind, "requested_at": now} for kind in kinds]
+
+
+def _issue_each(vendors: Sequence[Account], now: datetime, policy: Policy) -> dict[int, Invitation]:
+    """What `invitations.issue` does, for many who have no link yet; by account."""
+    if not vendors:
+        return {}
+    kind = InvitationKind.REGISTRATION
+    rows = []
+    for account in vendors:
+        nonce = new_nonce()
+        hash_ = token_hash(derive_token(secret_key(), invitation_purpose(kind), nonce))
+        rows.append(
+            {
+                "account_id": account.id,
+                "kind": kind,
+                "nonce": nonce,
+                "token_hash": hash_,
+                "issued_at": now,
+                "expires_at": now + timedelta(days=policy.registration_days),
+            }
+        )
+    made = insert_many(Invitation, rows, returning=("id", "account_id"))
+    return {account_id: Invitation(id=number) for number, account_id in made}
+
+
+def _invitee(person: Person, account_id: int, inviter: Account, now: datetime, *, is_theirs: bool) -> dict[str, Any]:
+    return {
+        "inviter_id": inviter.id,
+        "account_id": account_id,
+        "email": person.address.typed,
+        "email_folded": person.address.folded,
+        "name": f"{person.first_name} {person.last_name}".strip(),
+        "seed_status": person.seed,
+        "is_theirs": is_theirs,
+        "reason": person.reason,
+        "asked_at": now,
+    }
+
+
+def _record(ids: Sequence[int], action: str, by: By, now: datetime, **detail: Any) -> None:
+    """What `audit.record` does, for many."""
+    insert_many(
+        AuditEvent,
+        [
+            {
+                "at": now,
+                "action": action,
+                "account_id": number,
+                "actor": by.actor,
+                "actor_id": by.account_id,
+                "peer": by.peer,
+                "peer_salt": None if by.peer is None else secrets.token_hex(16),
+                "detail": detail,
+            }
+            for number in ids
+        ],
+    )
