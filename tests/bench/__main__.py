@@ -16,6 +16,7 @@ BENCHMARKS = {
     "mail": "mail:run_mail",
     "approve-to-mail": "mail:run_approve_to_mail",
     "dashboard": "dashboard:run_dashboard",
+    "batch": "batch:run_batch",
     "start": "start:run_start",
     "neutral": "neutral:run_neutral",
 }

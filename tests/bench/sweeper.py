@@ -20,7 +20,8 @@ from webapp.services.sweep import sweep
 from webapp.settings import Settings
 
 
-def _app(url: str) -> Flask:
+def make_app(url: str) -> Flask:
+    """The portal on the database of ``url``, without a queue server."""
     return create_app(
         Settings(
             app_env="test",
@@ -62,7 +63,7 @@ def _sweep() -> dict[str, Any]:
 
 
 def main(what: str, url: str, runs: str = "1") -> None:
-    with _app(url).app_context():
+    with make_app(url).app_context():
         if what == "migrate":
             upgrade()
             answer: dict[str, Any] = {}

@@ -28,6 +28,27 @@ TABLE = {
     "receipts.resend": Audience.PUBLIC,
     "receipts.answer": Audience.PUBLIC,
     "receipts.deadline": Audience.PUBLIC,
+    "invite_batch.index": Audience.INVITER,
+    "invite_batch.upload": Audience.INVITER,
+    "invite_batch.template": Audience.INVITER,
+    "invite_batch.batch": Audience.INVITER,
+    "invite_batch.row": Audience.INVITER,
+    "invite_batch.edit": Audience.INVITER,
+    "invite_batch.change": Audience.INVITER,
+    "invite_batch.remove": Audience.INVITER,
+    "invite_batch.ask_reset": Audience.INVITER,
+    "invite_batch.reset": Audience.INVITER,
+    "invite_batch.send": Audience.INVITER,
+    "invite_batch.result": Audience.INVITER,
+    "invite.invite": Audience.INVITER,
+    "invite.ask": Audience.INVITER,
+    "invite.check": Audience.INVITER,
+    "invite.sent": Audience.INVITER,
+    "invite.resend": Audience.INVITER,
+    "registration.registration": Audience.PUBLIC,
+    "registration.register": Audience.PUBLIC,
+    "registration.received": Audience.PUBLIC,
+    "registration.deadline": Audience.PUBLIC,
     "invitations.invitation": Audience.PUBLIC,
     "invitations.accept": Audience.PUBLIC,
     "invitations.resend": Audience.PUBLIC,
@@ -165,6 +186,10 @@ def address_of(rule) -> str:
         "number": "1",
         "form": "csv",
         "account_id": "1",
+        "invitee_id": "1",
+        "batch_id": "1",
+        "row": "2",
+        "outcome": "failed",
         "action": "hold",
     }
     address = rule.rule
@@ -191,7 +216,7 @@ def test_a_visitor_gets_the_log_in_page_and_nothing_else(app, client, htmx):
     headers = {"HX-Request": "true"} if htmx else {}
     app.config["WTF_CSRF_ENABLED"] = False
     try:
-        for method, address in routes(app, Audience.OFFICER, Audience.STAFF, Audience.ADMIN):
+        for method, address in routes(app, Audience.OFFICER, Audience.INVITER, Audience.STAFF, Audience.ADMIN):
             answer = client.open(address, method=method, headers=headers)
             where = answer.headers.get("HX-Redirect" if htmx else "Location", "")
             assert answer.status_code == (204 if htmx else 303), (method, address)

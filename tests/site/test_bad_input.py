@@ -13,7 +13,7 @@ from werkzeug.test import EnvironBuilder
 
 from tests.onboarding import Walk
 from webapp.access import SESSION_TOKEN, Audience, audience_of
-from webapp.domain.lifecycle import DeviceStatus, InvitationKind, SeedStatus
+from webapp.domain.lifecycle import AccountStatus, DeviceStatus, InvitationKind, SeedStatus
 from webapp.domain.onboarding import Step
 from webapp.extensions import db
 from webapp.models import (
@@ -159,6 +159,9 @@ ADDRESSES = [
     "/invitations/" + "x" * 20_000,
     "/invitations/%E2%84%AA" + "x" * 42,
     "/seed/" + "😀" * 43,
+    "/registration/%00",
+    "/registration/" + "x" * 43,
+    "/registration/" + "x" * 20_000,
     "/set-up-authenticator/..%2f..%2fetc",
     "/requests/../../etc/passwd",
     "/onboarding/nothing",
@@ -275,6 +278,7 @@ def forms(app, make) -> list[tuple[FlaskClient, str]]:
         "invitations": token,
         "seed": make.invitation(kind=InvitationKind.SEED)[1],
         "authenticator_setup": make.invitation(make.account(), InvitationKind.AUTHENTICATOR)[1],
+        "registration": make.invitation(make.account(AccountStatus.REQUESTED), InvitationKind.REGISTRATION)[1],
         "receipts": make.receipt_token(db.session.get_one(Account, pending.account_id)),
     }
     browsers = {audience: app.test_client() for audience in Audience}
@@ -286,6 +290,7 @@ def forms(app, make) -> list[tuple[FlaskClient, str]]:
     make.invitation(officer, InvitationKind.SEED)
     device = make.device(officer, DeviceStatus.FAILED)
     make.sign_in(browsers[Audience.OFFICER], officer)
+    make.sign_in(browsers[Audience.INVITER], officer)
     make.sign_in(browsers[Audience.ADMIN], make.admin())
     found = []
     for rule in app.url_map.iter_rules():
@@ -293,7 +298,13 @@ def forms(app, make) -> list[tuple[FlaskClient, str]]:
         if "POST" in (rule.methods or ()) and audience is not None:
             address = rule.rule.replace("<id:request_id>", str(waiting.id)).replace("<id:session_id>", "1")
             address = address.replace("<id:mail_id>", "1").replace("<id:device_id>", str(device.id))
-            address = address.replace("<id:agency_id>", "1").replace("<id:account_id>", str(officer.id))
+            address = (
+                address.replace("<id:agency_id>", "1")
+                .replace("<id:account_id>", str(officer.id))
+                .replace("<id:invitee_id>", "1")
+                .replace("<id:batch_id>", "1")
+                .replace("<id:row>", "1")
+            )
             address = address.replace("<uuid:number>", str(UUID(int=1)))
             address = address.replace("<intune_device_id>", device.intune_device_id)
             address = address.replace("<token>", tokens.get(rule.endpoint.partition(".")[0], "x" * 43))

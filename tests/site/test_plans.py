@@ -13,13 +13,14 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import event, insert, select, text
 
 from tests.onboarding import Walk
-from webapp.domain.addresses import AgencyMode
+from webapp.domain.addresses import AgencyMode, parse
 from webapp.domain.business_days import singapore_date
 from webapp.domain.lifecycle import (
     AccountStatus,
+    AccountType,
     DeviceStatus,
     InvitationKind,
     MailState,
@@ -30,7 +31,7 @@ from webapp.domain.lifecycle import (
 from webapp.domain.mdm import Report
 from webapp.domain.onboarding import Document, Step
 from webapp.extensions import db
-from webapp.models import Account, SessionKind, UnknownAgency
+from webapp.models import Account, Invitee, SessionKind, UnknownAgency
 from webapp.services import (
     accounts,
     activity,
@@ -54,6 +55,8 @@ from webapp.services import (
     held_devices,
     inactivity,
     invitations,
+    inviters,
+    inviting,
     log_in,
     onboarding,
     outbox,
@@ -61,6 +64,7 @@ from webapp.services import (
     purge,
     queue_list,
     receipts,
+    registration,
     rehearsal,
     reminders,
     sessions,
@@ -69,6 +73,10 @@ from webapp.services import (
     statistics,
 )
 from webapp.services.errors import ServiceError
+from webapp.services.invited import Stand, lapse
+from webapp.services.invited import listed as list_invited
+from webapp.services.invited import row as show_invited
+from webapp.services.inviting import Person
 from webapp.services.people import Wanted, timeline
 from webapp.services.people import find as find_people
 from webapp.services.people import person as show_person
@@ -77,7 +85,7 @@ from webapp.services.rehearsal import What
 
 DAY = timedelta(days=1)
 pytestmark = pytest.mark.parametrize("app", ["postgresql"], indirect=True)
-WHOLE = {"agency"}
+WHOLE = {"agency", "batch"}
 """Tables that are read whole, and stay short."""
 
 
@@ -237,14 +245,66 @@ def test_the_queue_of_requests(plans, people, now):
         Filters(seed=Seed.AT_RISK),
         Filters(seed=Seed.WITHOUT, talk=Talk.ANSWERED),
         Filters(talk=Talk.ASKED),
+        Filters(person=AccountType.VENDOR),
     ):
         for after in (None, (now, 5)):
             index = "ix_request_due" if filters.seed is Seed.AT_RISK else "ix_request_queue"
-            index = "question_" if filters.talk else index
+            index = "question_" if filters.talk else "ix_account_vendor" if filters.person else index
             holds(plans(lambda f=filters, a=after: queue_list.waiting(f, now, a)), index)
     plan = plans(lambda: queue_list.waiting(Filters(), now, (now, 5)))
-    assert "Sort" not in plan
+    assert "Sort Key: request" not in plan
     holds(plan, "ix_request_queue")
+
+
+@pytest.fixture
+def invited(people, make, now) -> int:
+    """Half of the crowd was asked for, by two hundred others: one of these."""
+    ids = list(db.session.scalars(select(Account.id).where(Account.email.like("crowd%")).order_by(Account.id)))
+    some, others = ids[:200], ids[2000:]
+    given = {"email": "x", "email_folded": "x", "is_theirs": True, "asked_at": now}
+    rows = [given | {"inviter_id": some[n % 200], "account_id": number} for n, number in enumerate(others)]
+    db.session.execute(insert(Invitee), rows)
+    db.session.execute(text("ANALYZE invitee"))
+    db.session.commit()
+    return some[0]
+
+
+def test_the_people_somebody_asked_for(plans, people, invited, now, policy):
+    inviter = Account(id=invited, email="crowd1@tech.gov.sg", agency_id=1)
+    db.session.execute(text("UPDATE invitee SET lapses_at = asked_at WHERE id % 100 = 1"))
+    db.session.commit()
+    for words, stand, before in (
+        ("", None, None),
+        ("", None, 1500),
+        ("crowd tan", None, None),
+        ("", Stand.WAITS, None),
+        ("crowd", Stand.RAN_OUT, 1500),
+    ):
+        plan = plans(lambda w=words, s=stand, b=before: list_invited(inviter, w, now, policy, b, s))
+        holds(plan, "Index Cond: (inviter_id", "pk_account", "invitation_live")
+    holds(plans(lambda: show_invited(inviter, 1, now, policy)), "Index Cond: (", "invitation_live")
+    holds(plans(lambda: lapse(now + DAY, policy)), "ix_invitee_lapses")
+    by = audit.By.person(inviter, "203.0.113.7")
+    address = parse("crowd3@tech.gov.sg")
+    agency = agencies.find(address.domain)
+    assert agency is not None
+    person = Person(address, AccountType.OFFICER, agency, SeedStatus.REQUESTED, "New here")
+    plan = plans(lambda: inviting.ask_for_each([person], inviter, by, now, policy))
+    holds(plan, "account_", "ix_invitee_account_id", "invitation_")
+
+
+def test_who_asked_for_whom(plans, people, invited, make, now):
+    holds(plans(lambda: inviters.of(range(3000, 3050))), "ix_invitee_account_id", "pk_account")
+    for wanted in (Wanted(asked_for_by=invited), Wanted("crowd", asked_for_by=invited)):
+        for before in (None, 3000):
+            holds(plans(lambda w=wanted, b=before: find_people(w, b)), "Index Cond: (inviter_id", "pk_account")
+    vendor = make.vendor()
+    _, token = make.invitation(vendor, InvitationKind.REGISTRATION)
+    details = dict.fromkeys(registration.FIELDS, "x")
+    by = audit.By.visitor("203.0.113.7")
+    plan = plans(lambda: registration.register(token, details, by, now))
+    holds(plan, "uq_invitation_token_hash", "pk_account", "pk_invitation")
+    holds(plans(lambda: registration.invited_by(vendor.id)), "ix_invitee_account_id")
 
 
 def test_the_live_account_of_an_address(plans, people, make, now):
@@ -535,7 +595,9 @@ def test_an_agencys_people_and_open_requests(plans, people, now):
         plan = plans(lambda after=after: agency_effects.what_follows(before, after, 1))
         holds(plan, "ix_account_asking")
     plan = plans(lambda: sets.count_up_to(agency_effects._people([1]), agency_effects.MOST))
-    holds(plan, "ix_account_agency")
+    # Here all are of one agency: then both lead there, and the count stops soon.
+    holds(plan)
+    assert "ix_account_agency" in plan or "ix_account_status" in plan, plan
 
 
 def test_people_by_their_words_and_filters(plans, people_of_names):
@@ -548,6 +610,7 @@ def test_people_by_their_words_and_filters(plans, people_of_names):
         (Wanted(role=Role.ADMIN), "ix_account_admin"),
         (Wanted(role=Role.AUDITOR), "ix_account_auditor"),
         (Wanted(on_hold=True), "ix_account_on_hold"),
+        (Wanted(account_type=AccountType.VENDOR), "ix_account_vendor"),
         (Wanted(words="krish"), search),
         (Wanted(words="muthu crowd123"), search),
         (Wanted(words="mu kr"), search),
@@ -573,6 +636,7 @@ def people_of_names(people):
             "agency_id = 2 WHERE id % 20 = 6",
             "role = 'auditor' WHERE id % 900 = 3",
             "under_investigation = true WHERE id % 900 = 4",
+            "account_type = 'vendor' WHERE id % 900 = 6",
         ):
             connection.execute(text(f"UPDATE account SET {change}"))
         # What autovacuum does: until then new entries wait in a list of their own, which is read whole.

@@ -14,7 +14,7 @@ from sqlalchemy import event, select
 from tests.onboarding import Walk
 from webapp import emails
 from webapp.access import SESSION_TOKEN
-from webapp.domain.lifecycle import DeviceStatus, RequestKind, SeedStatus
+from webapp.domain.lifecycle import AccountStatus, DeviceStatus, InvitationKind, RequestKind, SeedStatus
 from webapp.domain.onboarding import Step
 from webapp.domain.tokens import not_me_token
 from webapp.extensions import db
@@ -69,8 +69,8 @@ def test_signing_up_costs_the_same_for_known_and_unknown(client, make, statement
 
 
 @pytest.mark.parametrize("rows", [1, 50])
-def test_the_queue_takes_five_whatever_its_length(client, make, statements, now, rows):
-    """Who asks, the rows, what was asked about them, the notes about their people, and the agencies to choose from."""
+def test_the_queue_takes_six_whatever_its_length(client, make, statements, now, rows):
+    """Who asks, the rows, what was asked about them, notes about their people, who asked for these, the agencies."""
     admin = make.admin()
     make.sign_in(client, admin)
     for number in range(rows):
@@ -78,9 +78,10 @@ def test_the_queue_takes_five_whatever_its_length(client, make, statements, now,
         if number % 2:
             db.session.add(Note(account_id=request.account_id, by_id=admin.id, at=now, note="Rang back"))
             db.session.add(Question(request_id=request.id, asked_by_id=admin.id, asked_at=now, question="Who?"))
+            make.invitee(admin, db.session.get_one(Account, request.account_id))
     db.session.commit()
     sent = statements(lambda: client.get("/admin/requests"))
-    assert len(sent) == 5, sent
+    assert len(sent) == 6, sent
 
 
 def test_an_invitation_takes_one(client, make, statements):
@@ -100,11 +101,20 @@ def test_a_page_of_onboarding_takes_a_handful(client, make, statements, step, co
     assert len(sent) == count, sent
 
 
-def test_the_receipt_takes_three(client, make, statements):
+def test_the_receipt_takes_four(client, make, statements):
     request = make.request(seed=True)
     token = make.receipt_token(db.session.get_one(Account, request.account_id))
     sent = statements(lambda: client.get(f"/requests/{token}"))
-    assert len(sent) == 3, sent
+    assert len(sent) == 4, sent
+
+
+def test_an_invitation_to_register_takes_two(client, make, statements):
+    """The link with whose it is, and who invites."""
+    vendor = make.vendor()
+    make.invitee(make.account(), vendor)
+    _, token = make.invitation(vendor, InvitationKind.REGISTRATION)
+    sent = statements(lambda: client.get(f"/registration/{token}"))
+    assert len(sent) == 2, sent
 
 
 def test_security_takes_four_however_many_browsers_are_signed_in(client, make, statements):
@@ -249,19 +259,53 @@ def test_the_list_of_people_takes_few_whoever_is_looked_for(client, make, statem
 
 
 @pytest.mark.parametrize("rows", [1, 25])
-def test_the_page_of_a_person_takes_nine_however_much_happened(client, make, statements, now, rows):
+def test_the_page_of_a_person_takes_ten_however_much_happened(client, make, statements, now, rows):
     make.sign_in(client, make.admin())
     account = make.account()
     for number in range(rows):
         audit.record("account.activated", account.id, audit.SYSTEM, now)
         make.device(account, DeviceStatus.REMOVED)
         outbox.post(emails.profile_changed(account, ["mobile"], now + timedelta(seconds=number)))
+        make.invitee(make.account(), account)
+        make.invitee(account, make.account())
     db.session.commit()
     address = f"/admin/accounts/{account.id}"
     sent = statements(lambda: client.get(address))
-    assert len(sent) == 9, sent
+    assert len(sent) == 10, sent
     assert len(statements(lambda: client.htmx("GET", f"{address}?before=50"))) == 3
     assert len(statements(lambda: client.get(f"{address}/disable"))) == 3
+
+
+@pytest.mark.parametrize("rows", [1, 51])
+def test_the_people_one_invited_take_two_however_many(client, make, statements, rows):
+    inviter = make.account()
+    for _ in range(rows):
+        pending = make.account(AccountStatus.PENDING)
+        make.invitation(pending)
+        make.invitee(inviter, pending)
+    make.sign_in(client, inviter)
+    assert len(statements(lambda: client.get("/invite/sent"))) == 2
+    assert len(statements(lambda: client.htmx("GET", "/invite/sent?q=officer&stand=to_activate&before=99"))) == 2
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_asking_for_somebody_takes_few(client, make, statements, known):
+    """As many whether or not somebody is there: what a new person takes is done and taken back (promise 3)."""
+    make.sign_in(client, make.account())
+    if known:
+        make.account(email="peter@moe.gov.sg")
+    agencies.find("moe.gov.sg")
+    client.get("/invite")
+    fields = {"email": "peter@moe.gov.sg", "seed": "yes", "reason": "New here"}
+    sent = statements(lambda: client.submit("/invite", **fields))
+    assert len(sent) == 12, sent
+
+
+def test_the_form_as_one_types_takes_one_for_the_session_alone(client, make, statements):
+    make.sign_in(client, make.account())
+    agencies.find("moe.gov.sg")
+    sent = statements(lambda: client.htmx("POST", "/invite/check", data={"email": "peter@moe.gov.sg"}))
+    assert len(sent) == 1, sent
 
 
 @pytest.mark.parametrize("rows", [1, 12])
@@ -280,7 +324,7 @@ def test_the_forecast_takes_a_few_however_many_are_in_it(client, make, statement
 
 def test_a_sweep_with_nothing_due_takes_few(statements, now, policy):
     sent = statements(lambda: sweep.sweep(now, policy))
-    assert len(sent) == 15, sent
+    assert len(sent) == 18, sent
 
 
 @pytest.mark.parametrize("rows", [1, 60])

@@ -1,0 +1,140 @@
+"""Asking for others in a real browser: a colleague, a vendor, a file of 500 whose worker dies in the middle."""
+
+from __future__ import annotations
+
+import re
+import signal
+
+import pytest
+from playwright.sync_api import expect
+
+from tests import servers
+from tests.browser.conftest import onboard
+
+ROWS = 500
+FAULTY = 40
+
+
+@pytest.fixture(scope="session")
+def inviter(world):
+    """An officer who is signed in; not the one who decides."""
+    said = world.stack.flask("admin", "create", "inviter@tech.gov.sg")
+    page = world.person().new_page()
+    onboard(world, page, said.split()[-1], seed=False)
+    return page
+
+
+def test_a_colleague_is_asked_for_and_seen_to_become_active(world, admin, inviter, look):
+    email = "colleague_chan@tech.gov.sg"
+    inviter.goto("/profile")
+    inviter.get_by_role("navigation", name="Main").get_by_role("link", name="Invite").click()
+    look(inviter, "invite")
+    inviter.get_by_label("Their work email address").fill("colleague_chan@tech.gvo.sg")
+    inviter.get_by_role("button", name=f"Use {email}").click()
+    expect(inviter.get_by_label("Their work email address")).to_have_value(email)
+    inviter.get_by_role("button", name="Ask for them").click()
+    expect(inviter.locator(".error-summary")).to_be_focused()
+    look(inviter, "invite-error")
+    inviter.get_by_label("No", exact=True).check()
+    inviter.get_by_label("Why do they need TechPass?").fill("New in the team")
+    inviter.get_by_role("button", name="Ask for them").click()
+    expect(inviter.locator("main")).to_contain_text(f"We have mailed {email}")
+    look(inviter, "invited")
+    assert "inviter@tech.gov.sg asked for TechPass for you" in world.mail(email, "on your behalf").text
+
+    admin.decide(email)
+    expect(admin.page.locator("tr", has_text=email).first).to_contain_text("Approved")
+    onboard(world, world.person().new_page(), world.link(email, "activate it before"), seed=False)
+    assert email in world.mail("inviter@tech.gov.sg", "has activated").text
+    inviter.goto("/invite/sent")
+    expect(inviter.get_by_role("row").filter(has_text=email)).to_contain_text("Active")
+
+
+def test_a_vendor_registers_and_becomes_active(world, admin, inviter, look):
+    email = "mei@vendor.example.com"
+    inviter.goto("/invite")
+    inviter.get_by_label("Their work email address").fill(email)
+    inviter.get_by_label("First name").fill("Mei")
+    inviter.get_by_label("Last name").fill("Tan")
+    inviter.get_by_label("Organisation").fill("Vendor Pte")
+    inviter.get_by_label("Sponsoring agency").select_option("tech.gov.sg")
+    inviter.get_by_label("No", exact=True).check()
+    inviter.get_by_label("Why do they need TechPass?").fill("Maintains our website")
+    look(inviter, "invite-vendor")
+    inviter.get_by_role("button", name="Ask for them").click()
+    expect(inviter.locator("main")).to_contain_text("they have 5 days to register")
+
+    link = re.search(r"http\S+/registration/\S+", world.mail(email, "register before").text)
+    assert link
+    vendor = world.person().new_page()
+    vendor.goto(link.group())
+    look(vendor, "registration")
+    vendor.get_by_label("Mobile number").fill("12")
+    vendor.get_by_role("button", name="Register").click()
+    expect(vendor.locator(".error-summary")).to_be_focused()
+    vendor.get_by_label("Mobile number").fill("9123 4567")
+    vendor.get_by_label("Organisation").fill("Vendor Pte Ltd")
+    vendor.get_by_role("button", name="Register").click()
+    expect(vendor.get_by_text("You are registered")).to_be_visible()
+    look(vendor, "registered")
+    vendor.goto(link.group())
+    expect(vendor.get_by_role("heading", level=1)).to_contain_text("registered already")
+
+    admin.decide(email)
+    expect(admin.page.locator("tr", has_text=email).first).to_contain_text("Approved")
+    onboard(world, vendor, world.link(email, "activate it before"), seed=False)
+    vendor.goto("/profile")
+    expect(vendor.locator("main")).to_contain_text("Vendor Pte Ltd")
+    assert email in world.mail("inviter@tech.gov.sg", "has activated").text
+
+
+def test_a_file_of_many_is_mended_sent_once_though_the_worker_dies_and_not_again(world, inviter, look, tmp_path):
+    def address(number: int) -> str:
+        return f"batch_{number:03}@moe.gov.sg"
+
+    def asked() -> dict[str, int]:
+        sent = [message for message in world.smtp.messages if "on your behalf" in message.subject]
+        return {to: sum(to in message.recipients for message in sent) for to in map(address, range(ROWS))}
+
+    lines = ["email;seed;reason"]
+    for number in range(ROWS):
+        wrong = address(number).replace("gov.sg", "gvo.sg")
+        lines.append(f"{wrong if number < FAULTY else address(number)};no;A new school")
+    file = tmp_path / "school.csv"
+    file.write_text("\n".join(lines), encoding="utf-16")
+
+    inviter.goto("/invite/batch")
+    look(inviter, "batch-upload")
+    inviter.get_by_label("A file").set_input_files(file)
+    inviter.get_by_role("button", name="See the rows").click()
+    main = inviter.locator("main")
+    expect(main).to_contain_text(f"{ROWS - FAULTY} of {ROWS} rows are ready")
+    look(inviter, "batch-draft")
+    # A fault is mended by hand, the others by the address that was meant.
+    inviter.get_by_role("link", name="Change row 2", exact=True).click()
+    look(inviter, "batch-edit")
+    inviter.get_by_label("Email address").fill(address(0))
+    inviter.get_by_role("button", name="Keep the change").click()
+    expect(inviter.locator("#row-2")).to_contain_text("Ready")
+    expect(inviter.locator("#row-2")).to_be_focused()
+    for number in range(1, FAULTY):
+        inviter.get_by_role("button", name=f"Use {address(number)}").click()
+        expect(inviter.locator(f"#row-{number + 2}")).to_contain_text("Ready")
+    expect(main).to_contain_text(f"{ROWS} of {ROWS} rows are ready")
+    inviter.get_by_role("button", name=f"Send {ROWS} invitations").click()
+    expect(inviter.locator("progress").or_(inviter.get_by_text("0 failed"))).to_be_visible()
+    world.stack.kill("worker", signal.SIGKILL)
+    inviter.reload()
+    expect(main).to_contain_text(f"{ROWS} sent, 0 skipped, 0 failed", timeout=90_000)
+    look(inviter, "batch-result")
+    servers.wait_until(lambda: min(asked().values()) > 0, "all to be mailed", seconds=90)
+    assert set(asked().values()) == {1}
+
+    inviter.goto("/invite/batch")
+    inviter.get_by_label("A file").set_input_files(file)
+    inviter.get_by_role("button", name="See the rows").click()
+    expect(main).to_contain_text(f"0 of {ROWS} rows are ready")
+    inviter.get_by_role("link", name=re.compile("Already invited")).click()
+    expect(main).to_contain_text("Asked for on")
+    expect(inviter.get_by_role("button", name=re.compile("^Send"))).to_have_count(0)
+    assert set(asked().values()) == {1}
