@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyotp
 import pytest
@@ -201,17 +202,18 @@ class Admin:
     totp: pyotp.TOTP
     log_ins: int = 0
 
-    def open_queue(self) -> None:
-        """The queue; logs in first where the world's clock has ended the session."""
-        self.page.goto("/admin/requests")
+    def open_queue(self, email: str = "") -> None:
+        """The queue, or what ``email`` asked for in it; logs in first where the world's clock has ended the session."""
+        address = f"/admin/requests?q={quote(email)}"
+        self.page.goto(address)
         if "/log-in" in self.page.url:
             log_in(self.world, self.page, self.email, self.totp, codes_before=self.log_ins)
             self.log_ins += 1
-            self.page.goto("/admin/requests")
+            self.page.goto(address)
 
     def decide(self, email: str, what: str = "TechPass", decision: str = "Approve") -> None:
-        """Press a button of the queue."""
-        self.open_queue()
+        """Look somebody up in the queue, which other stories may have filled, and press a button."""
+        self.open_queue(email)
         name = f"{decision} {what} for {email}"
         self.page.get_by_role("button", name=name).or_(self.page.get_by_role("link", name=name)).click()
 

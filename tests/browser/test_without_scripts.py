@@ -15,9 +15,9 @@ def test_the_story_without_scripts(world, admin):
     scripted = world.person().new_page()
     sign_up(world, scripted, email, seed=True)
 
-    admin.open_queue()
+    admin.open_queue(email)
     boss = world.person(java_script_enabled=False, storage_state=admin.page.context.storage_state()).new_page()
-    boss.goto("/admin/requests")
+    boss.goto(admin.page.url)
     boss.get_by_role("button", name=f"Approve TechPass for {email}").click()
     expect(boss.locator("main")).to_contain_text(f"TechPass for {email}: approved.")
     boss.get_by_role("link", name=f"Reject SEED for {email}").click()
