@@ -32,6 +32,7 @@ def test_a_colleague_is_asked_for_and_seen_to_become_active(world, admin, invite
     inviter.get_by_label("Their work email address").fill("colleague_chan@tech.gvo.sg")
     inviter.get_by_role("button", name=f"Use {email}").click()
     expect(inviter.get_by_label("Their work email address")).to_have_value(email)
+    expect(inviter.locator("#invite-told")).to_be_focused()
     inviter.get_by_role("button", name="Ask for them").click()
     expect(inviter.locator(".error-summary")).to_be_focused()
     look(inviter, "invite-error")

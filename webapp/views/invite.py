@@ -75,7 +75,7 @@ def ask() -> ResponseReturnValue:
         if not is_first_step:
             for name, problem in read.problems.items():
                 form[name].errors = [problem]
-        return _page(form, read), 200 if is_first_step else 422
+        return _page(form, read, moved_on=is_first_step), 200 if is_first_step else 422
     try:
         outcome = inviting.ask_for(person, by(), clock.now(), current_app.config["POLICY"])
     except MayNotInvite:
@@ -145,9 +145,9 @@ def _sponsors() -> list[tuple[str, str]]:
     return [(each.domain, f"{each.name} ({each.domain})") for each in found]
 
 
-def _page(form: InviteForm, read: Read) -> str:
+def _page(form: InviteForm, read: Read, *, moved_on: bool) -> str:
     template = "invite/_form.html" if wants_fragment() else "invite/page.html"
-    return render_template(template, form=form, read=read, mark=_mark(read))
+    return render_template(template, form=form, read=read, mark=_mark(read), moved_on=moved_on)
 
 
 def _mark(read: Read | None) -> str:
