@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, tuple_
 
-from webapp.domain.business_days import SINGAPORE
+from webapp.domain.business_days import SINGAPORE, start_of_day
 from webapp.extensions import db
 from webapp.models import Account, Actor, AuditEvent
 from webapp.models.base import MAX_ID
@@ -230,9 +230,9 @@ def _query(filters: Filters, before: Mark | None) -> Select[AuditEvent]:
     if filters.whom is not None:
         query = query.where(_is_one_of(AuditEvent.account_id, filters.whom))
     if filters.since is not None:
-        query = query.where(AuditEvent.at >= _begins(filters.since))
+        query = query.where(AuditEvent.at >= start_of_day(filters.since))
     if filters.until is not None:
-        query = query.where(AuditEvent.at < _begins(filters.until) + timedelta(days=1))
+        query = query.where(AuditEvent.at < start_of_day(filters.until) + timedelta(days=1))
     if filters.where is not None:
         query = query.where(AuditEvent.peer == filters.where)
     if before is not None:
@@ -244,10 +244,6 @@ def _query(filters: Filters, before: Mark | None) -> Select[AuditEvent]:
 
 def _is_one_of(column: Any, ids: Sequence[int]) -> Any:
     return column == ids[0] if len(ids) == 1 else column.in_(ids)
-
-
-def _begins(day: date) -> datetime:
-    return datetime.combine(day, time(), SINGAPORE)
 
 
 def _day(text: str) -> date | None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Date, Interval, Time, and_, delete, func, literal, or_, select, tuple_
 from sqlalchemy import cast as sql_cast
 
-from webapp.domain.business_days import SINGAPORE, singapore_date
+from webapp.domain.business_days import singapore_date, start_of_day
 from webapp.domain.deadlines import DAY
 from webapp.domain.lifecycle import AccountStatus, InvitationKind
 from webapp.domain.measures import Measure
@@ -102,14 +102,9 @@ def days_from(now: datetime) -> list[date]:
     return [singapore_date(now) + number * DAY for number in range(DAYS)]
 
 
-def start_of(day: date) -> datetime:
-    """When a day begins in Singapore."""
-    return datetime.combine(day, time(), SINGAPORE)
-
-
 def end_of(day: date) -> datetime:
     """The last second of a day in Singapore."""
-    return start_of(day + DAY) - timedelta(seconds=1)
+    return start_of_day(day + DAY) - timedelta(seconds=1)
 
 
 # What falls due until an instant, by the very conditions of the sweep.
@@ -170,7 +165,7 @@ def _as_date(value: date | str) -> date:
 def count_ahead(now: datetime, policy: Policy) -> None:
     """Count the numbers of the next 30 days anew. One query a kind; two at once do no harm. Commits."""
     days = days_from(now)
-    end = start_of(days[-1] + DAY)
+    end = start_of_day(days[-1] + DAY)
     counts: Counter[tuple[date, Measure]] = Counter({(day, each): 0 for day in days for each in MEASURES.values()})
     for kind, measure in MEASURES.items():
         found = _reminders(days[0], end, policy) if kind is Kind.REMIND else _once(_SOURCES[kind], days[0], end)
@@ -251,7 +246,7 @@ def on_day(day: date, kind: Kind, now: datetime, policy: Policy, after: Key | No
     """
     source = _SOURCES[kind]
     is_today = day <= singapore_date(now)
-    start, end = start_of(day), start_of(day + DAY)
+    start, end = start_of_day(day), start_of_day(day + DAY)
     query = source.until(end).where(source.at < end)
     key = tuple_(source.at, source.number)
     if kind is Kind.REMIND:
