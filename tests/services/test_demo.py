@@ -23,13 +23,16 @@ from webapp.models import (
     Authenticator,
     Device,
     Invitation,
+    Invitee,
     Mail,
     Note,
     Question,
     Request,
+    RowVerdict,
     UnknownAgency,
 )
-from webapp.services import admins, audit_chain, brake, forecast, statistics, sweep
+from webapp.services import admins, audit_chain, batch, brake, forecast, invited, statistics, sweep
+from webapp.services.invited import Stand
 
 
 def counted(column, *conditions) -> Counter[Any]:
@@ -74,6 +77,7 @@ def test_the_sample_data_show_every_state_once_and_only_once(app, now):
     assert db.session.scalar(select(func.min(Mail.created_at)).where(waiting)) >= now - timedelta(days=1)
     assert counted(Mail.state)["sent"] > 100
     _the_admins_see_something_of_everything(now)
+    _whoever_asks_for_others_sees_something_of_everything(now, policy)
     late = timedelta(minutes=15)
     assert db.session.scalar(select(func.max(AuditEvent.at))) <= now + late
     assert db.session.scalar(select(func.min(AuditEvent.at))) >= now - timedelta(days=demo.DAYS)
@@ -124,6 +128,19 @@ def _the_admins_see_something_of_everything(now):
     assert sum(bool(ahead.busy(day)) for day in ahead.days) >= 20
     done = audit_chain.verify(now, None, print)
     assert (done.findings, done.count) == (0, db.session.scalar(select(func.count()).select_from(AuditEvent)))
+
+
+def _whoever_asks_for_others_sees_something_of_everything(now, policy):
+    inviter = db.session.scalars(select(Account).filter_by(email_folded=cast.COLLEAGUE)).one()
+    people = invited.listed(inviter, "", now, policy)
+    assert {each.stand for each in people} >= set(Stand) - {Stand.DISABLED, Stand.ENDED}
+    assert {each.is_vendor for each in people} == {True, False}
+    assert {each.may_be_sent_again(now) for each in people} == {True, False}
+    drafted, sent = batch.own(inviter.id)
+    assert (drafted.state, sent.state) == ("draft", "done")
+    assert set(batch.summary(drafted.id).verdicts) == set(RowVerdict)
+    assert set(batch.summary(sent.id).outcomes) == {"sent", "skipped"}
+    assert db.session.scalar(select(func.count(Invitee.inviter_id.distinct()))) == 3
 
 
 def _the_held_sweep_stays_held(now, policy):

@@ -21,6 +21,7 @@ from flask import current_app
 from sqlalchemy import func, select
 
 from webapp import clock
+from webapp.dev import demo_inviting as inviting
 from webapp.dev import demo_people as cast
 from webapp.dev.demo_admins import Office, find, latest, open_request, person
 from webapp.dev.demo_mails import MailServer
@@ -143,6 +144,7 @@ class Story:
 
     def __post_init__(self) -> None:
         self.office = Office(self.policy)
+        self.guests = inviting.Guests(self.policy)
         self.mails = MailServer(self.now)
 
     # What happens when
@@ -153,6 +155,7 @@ class Story:
         self._plan_devices()
         self._plan_project()
         self._plan_admins()
+        self._plan_guests()
         for day in range(DAYS):
             self._add(self.now - day * _DAY - timedelta(minutes=10), self._sweep)
 
@@ -237,6 +240,25 @@ class Story:
         email, days = cast.LOCKED
         self._add(self.now - days * _DAY, partial(self._log_in, email, known=False))
         self._add(self.now - days * _DAY + timedelta(minutes=34), partial(office.holder_locks, email))
+
+    def _plan_guests(self) -> None:
+        guests = self.guests
+        for one in inviting.GUESTS:
+            self._add(self._office_hours(one.asked), partial(guests.ask, one))
+            if one.registered is not None:
+                self._add(self._office_hours(one.registered), partial(guests.register, one))
+            if one.approved is not None:
+                self._add(self._office_hours(one.approved), partial(guests.approve, [one.email]))
+            if one.rejected is not None:
+                days, reason = one.rejected
+                self._add(self._office_hours(days), partial(guests.reject, one.email, reason))
+            if one.activated is not None:
+                self._add(self._office_hours(one.activated), partial(self._onboard, one.email, None))
+            if one.again is not None:
+                self._add(self._office_hours(one.again), partial(guests.ask_again, one))
+        self._add(self._office_hours(inviting.FILE_SENT), guests.send_file)
+        self._add(self._office_hours(inviting.FILE_APPROVED), partial(guests.approve, inviting.FILE_TO_APPROVE))
+        self._add(self._office_hours(inviting.DRAFTED), guests.draft_file)
 
     def _invited(self, email: str, seed: bool | None, days: float) -> None:
         """Sign up, wait some hours, be approved ``days`` ago."""
