@@ -98,10 +98,13 @@ class Portal:
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
             shutil.copy(self.path.with_suffix(".empty"), self.path)
             return
-        tables = [f'"{name}"' for name in db.metadata.tables]
+        # The few rows of a test are deleted in a fortieth of the time that TRUNCATE takes. A replica's session minds
+        # neither foreign keys nor the triggers that keep the record.
         agency = db.metadata.tables["agency"]
+        deleted = "; ".join(f'DELETE FROM "{name}"' for name in db.metadata.tables)
         with db.engine.begin() as connection:
-            connection.execute(text(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE"))
+            connection.execute(text(f"SET LOCAL session_replication_role = replica; {deleted}"))
+            connection.execute(text("SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S'"))
             connection.execute(agency.insert(), self.agencies)
             connection.execute(text("SELECT setval('agency_id_seq', (SELECT max(id) FROM agency))"))
 
