@@ -57,11 +57,15 @@ class World:
         context.set_default_timeout(15_000)
         return context
 
-    def mail(self, recipient: str, subject: str, count: int = 1) -> servers.Received:
-        """The newest mail to ``recipient`` whose subject holds ``subject``, once there are ``count`` of them."""
+    def mail(self, recipient: str, subject: str, count: int = 1, about: str = "") -> servers.Received:
+        """The newest mail to ``recipient`` whose subject holds ``subject``, once there are ``count`` of them.
+
+        Where other stories mail the same person, ``about`` is what the text of the one looked for holds.
+        """
 
         def found() -> list[servers.Received]:
-            return [one for one in self.smtp.to(recipient) if subject.lower() in one.subject.lower()]
+            sent = [one for one in self.smtp.to(recipient) if subject.lower() in one.subject.lower()]
+            return [one for one in sent if about in one.text]
 
         def enough() -> bool:
             return len(found()) >= count

@@ -219,6 +219,9 @@ CROWD = [
 @pytest.fixture
 def people(app, make, now, policy) -> dict[str, object]:
     """A crowd, and one of each kind that the tests ask for."""
+    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        # What earlier tests deleted makes tables and indexes large, and other plans cheap.
+        connection.execute(text(f"VACUUM FULL {', '.join(db.metadata.tables)}"))
     with db.engine.begin() as connection:
         for statement in CROWD:
             connection.execute(text(statement))
@@ -594,10 +597,11 @@ def test_an_agencys_people_and_open_requests(plans, people, now):
     for after in (closed, replace(before, approves_automatically=True)):
         plan = plans(lambda after=after: agency_effects.what_follows(before, after, 1))
         holds(plan, "ix_account_asking")
-    plan = plans(lambda: sets.count_up_to(agency_effects._people([1]), agency_effects.MOST))
-    # Here all are of one agency: then both lead there, and the count stops soon.
-    holds(plan)
-    assert "ix_account_agency" in plan or "ix_account_status" in plan, plan
+    # So far all are of one agency, which is no reason to go by it.
+    db.session.execute(text("UPDATE account SET agency_id = 2 WHERE id % 10 > 0"))
+    db.session.execute(text("ANALYZE account"))
+    db.session.commit()
+    holds(plans(lambda: sets.count_up_to(agency_effects._people([1]), agency_effects.MOST)), "ix_account_agency")
 
 
 def test_people_by_their_words_and_filters(plans, people_of_names):
