@@ -238,7 +238,8 @@ def _cells(parts: _Parts, sheet: str, strings: list[str]) -> Iterator[Row]:
     for event, tag, element in _elements(parts, sheet):
         if event == "start":
             if tag == "row":
-                number = _whole(element.get("r"), number + 1)
+                # Rows go up, whatever the file says, so that no two have one number.
+                number = max(_whole(element.get("r"), number + 1), number + 1)
                 cells, seen, place = {}, 0, 0
             elif tag == "c":
                 seen += 1

@@ -113,6 +113,13 @@ def test_the_template_is_taken_as_it_is(client, inviter, form):
     assert "1 of 2 rows are ready" in read(page.text), "the example of an officer names no agency that we know"
 
 
+def test_columns_without_a_name_are_left_out(client, inviter):
+    upload(client, text="email,,seed,,reason\na@tech.gov.sg,note,no,note,New here\n")
+    assert [(row.email, row.seed, row.reason, str(row.verdict)) for row in rows()] == [
+        ("a@tech.gov.sg", "no", "New here", "ready")
+    ]
+
+
 def test_addresses_alone_take_what_holds_for_all(client, inviter):
     text = "Peter Tan <peter@tech.gov.sg>; mei@tech.gov.sg,\nb@moe.gov.sg"
     upload(client, text=text, seed="no", reason="New in the team")
@@ -128,6 +135,7 @@ REFUSED = [
     ("name,seed\nPeter,yes", "The first row must name the columns"),
     ("email,colour\na@tech.gov.sg,red", "“colour” is not known"),
     ("email,email\na@tech.gov.sg,b", "One is named twice"),
+    ("email,reason,,E-mail\na@tech.gov.sg,b", "One is named twice"),
     ("email\n" + "a@tech.gov.sg\n" * 10_001, "more than 10,000 rows"),
 ]
 
@@ -185,17 +193,39 @@ def test_the_address_that_was_meant_is_one_press_away(client, draft, htmx):
 
 
 @STYLES
+def test_all_addresses_that_were_meant_are_one_press_away(client, inviter, htmx):
+    lines = [f"a{number}@tech.gvo.sg,no,,,,,New here" for number in range(3)]
+    draft = where(upload(client, *lines, lines[0], "b@tech.gov.sg,no,,,,,New here"))
+    assert "Use all 3 suggested addresses" in read(client.get(draft).text)
+    answer = client.submit(f"{draft}/suggestions", htmx=htmx)
+    shown = read(client.get(where(answer)).text)
+    assert "4 rows are changed." in shown
+    assert "suggested addresses" not in shown
+    assert [row.email for row in rows()] == [*(f"a{number}@tech.gov.sg" for number in (0, 1, 2, 0)), "b@tech.gov.sg"]
+    assert verdicts() == {2: "ready", 3: "ready", 4: "ready", 5: "twice", 6: "ready"}
+
+
+@STYLES
 def test_a_row_is_removed_and_the_one_that_said_twice_is_judged_anew(client, draft, htmx):
     client.get(draft)
     answer = client.submit(f"{draft}/rows/2/remove", htmx=htmx)
     shown = answer if htmx else client.get(answer.location)
     assert "Row 2 is removed." in read(shown.text)
+    assert ('id="row-5" hx-swap-oob="true"' in answer.text) is htmx
+    assert 'id="row-3" hx-swap-oob' not in answer.text
     assert verdicts() == {3: "ready", 4: "malformed", 5: "ready", 6: "not_allowed", 7: "malformed"}
 
 
-def test_a_change_of_one_row_has_the_others_of_its_address_judged_anew(client, draft):
+@STYLES
+def test_a_change_of_one_row_has_the_others_of_its_address_judged_anew(client, draft, htmx):
     client.get(draft)
-    client.submit(f"{draft}/rows/2", email="d@tech.gov.sg", seed="no", reason="x")
+    answer = client.submit(f"{draft}/rows/2", htmx=htmx, email="d@tech.gov.sg", seed="no", reason="x")
+    if htmx:
+        assert re.findall(r'<tr id="row-(\d)"( hx-swap-oob)?', answer.text) == [
+            ("2", ""),
+            ("5", " hx-swap-oob"),
+            ("7", " hx-swap-oob"),
+        ]
     assert verdicts() == {2: "ready", 3: "ready", 4: "malformed", 5: "ready", 6: "not_allowed", 7: "twice"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from webapp.extensions import db
 from webapp.models import Account, Agency, AuditEvent, Invitation, Invitee, Mail, Request
 from webapp.services import agencies, audit, expiry, inviting, purge, requests
 from webapp.services.errors import MayNotInvite, OwnInvitee
+from webapp.services.invitations import issue
 from webapp.services.inviting import Outcome, Person, Result
 
 DAY = timedelta(days=1)
@@ -177,6 +179,104 @@ def test_an_unused_invitation_is_replaced_and_keeps_its_deadline(make, by, now, 
     assert [row.is_theirs for row in invitees()] == [True]
 
 
+def meanwhile(monkeypatch, act):
+    """Once, after it was read what there is of somebody and before anything is done about it, ``act`` is done."""
+    read = inviting.known
+    todo = [act]
+
+    def known(folded, inviter):
+        found = read(folded, inviter)
+        if todo:
+            todo.pop()()
+            db.session.flush()
+        return found
+
+    monkeypatch.setattr(inviting, "known", known)
+
+
+def anew(where, by, at, policy):
+    """Ask anew for the vendor, in the form or from the list."""
+    if where == "form":
+        return inviting.ask_for(vendor(), by, at, policy)
+    return inviting.send_again(invitees()[0].id, by, at, policy)
+
+
+@pytest.mark.parametrize("where", ["form", "list"])
+def test_whoever_registers_meanwhile_gets_no_second_link(make, by, now, policy, monkeypatch, where):
+    inviting.ask_for(vendor(), by, now, policy)
+    (account,) = accounts("mei@vendor.example.com")
+
+    def register():
+        link = db.session.scalars(select(Invitation)).one()
+        link.state, link.ended_at = InvitationState.USED, now + DAY
+        db.session.add(Request(account_id=account.id, kind="techpass", requested_at=now + DAY))
+
+    meanwhile(monkeypatch, register)
+    assert anew(where, by, now + DAY, policy).result is Result.WAITS
+    assert [link.state for link in db.session.scalars(select(Invitation))] == [InvitationState.USED]
+    assert kinds(account) == ["vendor_registration"]
+
+
+@pytest.mark.parametrize("where", ["form", "list"])
+def test_a_link_that_was_replaced_meanwhile_is_not_replaced_again(make, by, now, policy, monkeypatch, where):
+    inviting.ask_for(vendor(), by, now, policy)
+    (account,) = accounts("mei@vendor.example.com")
+    later = now + DAY
+    meanwhile(monkeypatch, lambda: issue(account, InvitationKind.REGISTRATION, later, policy))
+    assert anew(where, by, later, policy) == Outcome(Result.TOO_SOON, later, "inviter@tech.gov.sg")
+    assert db.session.scalar(select(func.count()).select_from(Invitation)) == 2
+    assert kinds(account) == ["vendor_registration"]
+
+
+@pytest.mark.parametrize("where", ["form", "list"])
+def test_two_presses_at_once_mail_once(app, make, by, now, policy, where):
+    inviting.ask_for(vendor(), by, now, policy)
+    (account,) = accounts("mei@vendor.example.com")
+    number = account.id
+    row = invitees()[0].id
+    person = vendor()
+    later = now + DAY
+
+    def press(_):
+        with app.app_context():
+            if where == "form":
+                return inviting.ask_for(person, by, later, policy).result
+            return inviting.send_again(row, by, later, policy).result
+
+    db.session.rollback()  # On SQLite a reader, too, holds the file.
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(press, range(8))) == [Result.SENT_ANEW, *[Result.TOO_SOON] * 7]
+    assert kinds(db.session.get_one(Account, number)) == ["vendor_registration"] * 2
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_two_presses_at_once_tell_nothing(app, make, by, now, policy, is_there):
+    if is_there:
+        make.account(email="peter@moe.gov.sg")
+    person = officer("peter@moe.gov.sg")
+
+    def press(_):
+        with app.app_context():
+            return inviting.ask_for(person, by, now, policy)
+
+    db.session.rollback()
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = list(pool.map(press, range(8)))
+    assert outcomes.count(Outcome(Result.SENT)) == 1
+    assert outcomes.count(Outcome(Result.WAITS, now, "inviter@tech.gov.sg")) == 7
+    assert len(invitees()) == 1
+
+
+def test_on_hold_and_past_its_time_an_invitation_is_not_mailed_again(make, by, now, policy):
+    pending = make.account(AccountStatus.PENDING, "peter@tech.gov.sg", under_investigation=True)
+    link, _ = make.invitation(pending, at=now - 3 * DAY)
+    outcome = inviting.ask_for(officer(), by, link.expires_at + timedelta(seconds=1), policy)
+    assert outcome == Outcome(Result.WAITS, pending.created_at)
+    assert kinds(pending) == []
+    # While there is time, it is.
+    assert inviting.ask_for(officer(), by, now, policy).result is Result.SENT_ANEW
+
+
 def test_what_has_run_out_is_asked_for_anew_though_the_sweep_has_not_come(make, inviter, by, now, policy):
     inviting.ask_for(vendor(), by, now, policy)
     later = now + 5 * DAY + timedelta(seconds=1)
@@ -245,8 +345,18 @@ def test_many_are_asked_for_in_as_many_statements_as_one(make, inviter, by, now,
     event.listen(db.engine, "before_cursor_execute", lambda _c, _cu, statement, *_: sent.append(statement))
     outcomes = inviting.ask_for_each(people, inviting.hold_inviter(by), by, now, policy)
     assert [outcome.result for outcome in outcomes] == [Result.SENT] * 2 * many
-    assert len([each for each in sent if not each.startswith("BEGIN")]) == 10, sent
+    assert len([each for each in sent if not each.startswith("BEGIN")]) == 12, sent
     db.session.rollback()
+
+
+@pytest.mark.parametrize("there", [0, 1])
+def test_looking_many_up_takes_as_many_statements_whether_or_not_somebody_is_there(make, inviter, there):
+    for number in range(there):
+        make.account(email=f"a{number}@moe.gov.sg")
+    sent: list[str] = []
+    event.listen(db.engine, "before_cursor_execute", lambda _c, _cu, statement, *_: sent.append(statement))
+    inviting.known([f"a{number}@moe.gov.sg" for number in range(5)], inviter)
+    assert len([each for each in sent if each.startswith("SELECT")]) == 3, sent
 
 
 def test_forgetting_a_person_forgets_that_they_were_asked_for(make, inviter, by, now, policy):

@@ -38,6 +38,7 @@ TABLE = {
     "invite_batch.remove": Audience.INVITER,
     "invite_batch.ask_reset": Audience.INVITER,
     "invite_batch.reset": Audience.INVITER,
+    "invite_batch.use_suggestions": Audience.INVITER,
     "invite_batch.send": Audience.INVITER,
     "invite_batch.result": Audience.INVITER,
     "invite.invite": Audience.INVITER,

@@ -106,6 +106,11 @@ def test_a_formula_is_told_and_its_result_is_not_taken():
     assert read(sheet(rows), MOST) == [(1, ['=HYPERLINK("http://x")'])]
 
 
+def test_rows_go_up_though_the_file_numbers_them_alike():
+    rows = "".join(f'<row r="{at}"><c t="inlineStr"><is><t>{at}</t></is></c></row>' for at in (3, 3, 1, 9))
+    assert read(sheet(rows), MOST) == [(3, ["3"]), (4, ["3"]), (5, ["1"]), (9, ["9"])]
+
+
 def test_a_false_dimension_is_not_believed():
     rows = '<row r="1"><c r="A1" t="inlineStr"><is><t>email</t></is></c></row>'
     content = package(

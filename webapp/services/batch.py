@@ -16,7 +16,7 @@ from webapp.services import audit
 from webapp.services.batch_rows import Judged, Row, cells_of, judge
 from webapp.services.errors import NotFound, TooManyDrafts
 from webapp.services.inviting import hold_inviter
-from webapp.services.sets import execute
+from webapp.services.sets import among, execute
 from webapp.tables import TableRefused, too_many
 
 if TYPE_CHECKING:
@@ -37,10 +37,11 @@ _LONGEST = dict.fromkeys(COLUMNS, 200) | {"reason": 300}
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How many rows of each verdict and outcome a batch has."""
+    """How many rows of each verdict and outcome a batch has, and how many with an address that was probably meant."""
 
     verdicts: Mapping[RowVerdict, int]
     outcomes: Mapping[RowOutcome, int]
+    suggestions: int
 
     @property
     def rows(self) -> int:
@@ -119,17 +120,17 @@ def own(inviter_id: int) -> Sequence[Batch]:
 def summary(batch_id: int) -> Summary:
     """How its rows stand: counted in the database, whatever their number."""
     rows = db.session.execute(
-        select(BatchRow.verdict, BatchRow.outcome, func.count())
+        select(BatchRow.verdict, BatchRow.outcome, func.count(), func.count(func.nullif(BatchRow.suggestion, "")))
         .where(BatchRow.batch_id == batch_id)
         .group_by(BatchRow.verdict, BatchRow.outcome)
     ).all()
     verdicts: dict[RowVerdict, int] = {}
     outcomes: dict[RowOutcome, int] = {}
-    for verdict, outcome, count in rows:
+    for verdict, outcome, count, _ in rows:
         verdicts[verdict] = verdicts.get(verdict, 0) + count
         if outcome is not None:
             outcomes[outcome] = outcomes.get(outcome, 0) + count
-    return Summary(verdicts, outcomes)
+    return Summary(verdicts, outcomes, sum(row[3] for row in rows))
 
 
 def page(
@@ -158,10 +159,11 @@ def row(batch_id: int, number: int) -> BatchRow:
     return found
 
 
-def change(batch_id: int, number: int, cells: Mapping[str, str], by: audit.By, now: datetime) -> None:
+def change(batch_id: int, number: int, cells: Mapping[str, str], by: audit.By, now: datetime) -> Sequence[BatchRow]:
     """Mend a row of a draft; it is judged anew, and so is each row with the address that it had or has.
 
-    Raises `MayNotInvite` or `NotFound`.
+    Returns the other rows of which something else is to be said now, a page of them at most. Raises `MayNotInvite` or
+    `NotFound`.
     """
     inviter = _hold_draft(batch_id, by)
     found = row(batch_id, number)
@@ -171,19 +173,40 @@ def change(batch_id: int, number: int, cells: Mapping[str, str], by: audit.By, n
             setattr(found, name, cells[name][: _LONGEST[name]])
     db.session.flush()
     _judge_again([found], inviter, now)
-    _judge_again(_others(batch_id, {before, found.email_folded}), inviter, now)
+    changed = _judge_again(_of_addresses(batch_id, {before, found.email_folded}), inviter, now)
     db.session.commit()
+    return [each for each in changed if each is not found][:PAGE]
 
 
-def remove(batch_id: int, number: int, by: audit.By, now: datetime) -> None:
-    """Take a row out of a draft. Raises `MayNotInvite` or `NotFound`."""
+def use_suggestions(batch_id: int, by: audit.By, now: datetime) -> int:
+    """Take, wherever there is one, the address that was probably meant; in how many rows of the draft.
+
+    Raises `MayNotInvite` or `NotFound`.
+    """
+    inviter = _hold_draft(batch_id, by)
+    query = select(BatchRow.email_folded, BatchRow.suggestion)
+    slips = db.session.execute(query.where(BatchRow.batch_id == batch_id, BatchRow.suggestion != "")).all()
+    meant = {slip.email_folded: slip.suggestion for slip in slips}
+    # With them the rows that have the same slip, which say that it stands twice in the file.
+    rows = _of_addresses(batch_id, set(meant))
+    for each in rows:
+        each.email = meant[each.email_folded]
+    _judge_again(rows, inviter, now)
+    _judge_again(_of_addresses(batch_id, {each.email_folded for each in rows}), inviter, now)
+    db.session.commit()
+    return len(rows)
+
+
+def remove(batch_id: int, number: int, by: audit.By, now: datetime) -> Sequence[BatchRow]:
+    """Take a row out of a draft; returns what `change` does. Raises `MayNotInvite` or `NotFound`."""
     inviter = _hold_draft(batch_id, by)
     found = row(batch_id, number)
     address = found.email_folded
     db.session.delete(found)
     db.session.flush()
-    _judge_again(_others(batch_id, {address}), inviter, now)
+    changed = _judge_again(_of_addresses(batch_id, {address}), inviter, now)
     db.session.commit()
+    return changed[:PAGE]
 
 
 def reset(batch_id: int, by: audit.By) -> None:
@@ -225,21 +248,27 @@ def _hold_draft(batch_id: int, by: audit.By) -> Account:
     return inviter
 
 
-def _others(batch_id: int, addresses: set[str]) -> Sequence[BatchRow]:
+def _of_addresses(batch_id: int, addresses: set[str]) -> Sequence[BatchRow]:
     """The rows of these addresses, in the order of the file."""
     wanted = [address for address in addresses if address]
     if not wanted:
         return []
-    query = select(BatchRow).where(BatchRow.email_folded.in_(wanted), BatchRow.batch_id == batch_id)
+    query = select(BatchRow).where(among(BatchRow.email_folded, wanted), BatchRow.batch_id == batch_id)
     return db.session.scalars(query.order_by(BatchRow.number)).all()
 
 
-def _judge_again(rows: Sequence[BatchRow], inviter: Account, now: datetime) -> None:
+def _judge_again(rows: Sequence[BatchRow], inviter: Account, now: datetime) -> list[BatchRow]:
+    """Those of which something else is to be said than before."""
+    changed = []
     for kept, judged in zip(rows, judge([as_given(each) for each in rows], inviter, now, {}), strict=True):
         values = _values(judged)
-        for name in ("email_folded", "verdict", "words", "suggestion"):
-            setattr(kept, name, values[name])
+        said = {name: values[name] for name in ("email_folded", "verdict", "words", "suggestion")}
+        if any(getattr(kept, name) != value for name, value in said.items()):
+            changed.append(kept)
+            for name, value in said.items():
+                setattr(kept, name, value)
     db.session.flush()
+    return changed
 
 
 def as_given(kept: BatchRow) -> Row:

@@ -66,7 +66,8 @@ def cells_of(table: Sequence[tuple[int, list[str]]], otherwise: Mapping[str, str
             return _addresses(table, otherwise)
         raise TableRefused(f"The first row must name the columns, “email” among them. They are: {', '.join(COLUMNS)}")
     unknown = [cell for cell, name in zip(table[0][1], first, strict=True) if cell and name not in COLUMNS]
-    if unknown or len(set(first)) < len(first):
+    named = [name for name in first if name]
+    if unknown or len(set(named)) < len(named):
         wrong = f"“{unknown[0][:40]}” is not known" if unknown else "One is named twice"
         raise TableRefused(f"The first row must name each column once. {wrong}; they are: {', '.join(COLUMNS)}")
     rows = []

@@ -56,7 +56,7 @@ def send_some(now: datetime, policy: Policy, goes_on: Callable[[], bool]) -> boo
         if not rows:
             _finish(batch, by, now)
             continue
-        batch_id = batch.id
+        batch_id, numbers = batch.id, [row.number for row in rows]
         try:
             _send(batch, rows, by, now, policy)
             db.session.commit()
@@ -66,7 +66,7 @@ def send_some(now: datetime, policy: Policy, goes_on: Callable[[], bool]) -> boo
             # Whatever it is, it must not keep the others from being sent: one by one it is found.
             db.session.rollback()
             log.exception("a part of a batch failed", batch=batch_id)
-            _send_each(batch_id, [row.number for row in rows], now, policy)
+            _send_each(batch_id, numbers, now, policy, goes_on)
     return True
 
 
@@ -111,8 +111,12 @@ def _send(batch: Batch, rows: Sequence[BatchRow], by: audit.By, now: datetime, p
         )
 
 
-def _send_each(batch_id: int, numbers: Sequence[int], now: datetime, policy: Policy) -> None:
+def _send_each(
+    batch_id: int, numbers: Sequence[int], now: datetime, policy: Policy, goes_on: Callable[[], bool]
+) -> None:
     for number in numbers:
+        if not goes_on():
+            return
         batch = db.session.scalar(
             select(Batch).where(Batch.id == batch_id, Batch.state == BatchState.SENDING).with_for_update()
         )

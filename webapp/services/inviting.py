@@ -33,7 +33,7 @@ from webapp.models.base import insert_many, insert_new
 from webapp.services import expiry, outbox
 from webapp.services.errors import MayNotInvite, NotFound
 from webapp.services.held import hold
-from webapp.services.invitations import issue
+from webapp.services.invitations import issue, live_invitation
 from webapp.services.keys import secret_key
 from webapp.services.sets import among
 
@@ -126,6 +126,11 @@ class Known:
             return False
         return self.link_expires_at is None or is_expired(self.link_expires_at, now)
 
+    def is_halted(self, now: datetime) -> bool:
+        """Whether the time to activate is over but for a hold: an admin alone gives more of it (rule 3.8)."""
+        overdue = self.link_expires_at is None or is_expired(self.link_expires_at, now)
+        return self.on_hold and self.status is AccountStatus.PENDING and overdue
+
     def is_told(self, inviter: Account) -> bool:
         """Whether the inviter may know of it: an agency of theirs, or an invitation of their own (rule 5.2)."""
         return self.agency_id == inviter.agency_id or self.own_is_theirs
@@ -159,9 +164,10 @@ _LINK_OF = {
 
 
 def known(folded: Collection[str], inviter: Account) -> dict[str, Known]:
-    """What there is of each address, by address. One query where all are new, else three, however many.
+    """What there is of each address, by address.
 
-    Of one address alone it takes three even so: whoever waits for the answer must not learn from its time (promise 3).
+    It takes three queries, however many there are and even where all are new: whoever waits for the answer must not
+    learn from its time (promise 3).
     """
     if not folded:
         return {}
@@ -176,8 +182,6 @@ def known(folded: Collection[str], inviter: Account) -> dict[str, Known]:
             Account.created_at,
         ).where(among(Account.email_folded, folded), Account.status.in_(LIVE))
     ).all()
-    if not rows and len(folded) > 1:
-        return {}
     ids = [row.id for row in rows]
     links = {
         (link.account_id, link.kind): link
@@ -272,25 +276,24 @@ def ask_for_each(
 
     Whoever waits for something already is left alone unless ``replace``. The caller holds the inviter.
     """
-    there = known([person.address.folded for person in people], inviter)
-    for one in sorted(there.values(), key=lambda each: each.account_id):
-        if one.has_run_out(now) and _end(one, now):
-            del there[_folded(one)]
-    made: dict[str, int] = {}
+    outcomes: dict[str, Outcome] = {}
     for _ in range(_TRIES):
-        fresh = [each for each in people if each.address.folded not in there and each.address.folded not in made]
-        if not fresh:
+        left = {each.address.folded: each for each in people if each.address.folded not in outcomes}
+        if not left:
             break
-        made |= _insert(fresh, inviter, by, now, policy)
-        # Somebody else was first, just now.
-        there |= known([each.address.folded for each in fresh if each.address.folded not in made], inviter)
-    outcomes = []
-    for person in people:
-        if person.address.folded in made:
-            outcomes.append(Outcome(Result.SENT))
-        else:
-            outcomes.append(_again(person, there[person.address.folded], inviter, by, now, policy, replace=replace))
-    return outcomes
+        there = known(left, inviter)
+        for one in sorted(there.values(), key=lambda each: each.account_id):
+            if one.has_run_out(now) and _end(one, now):
+                del there[_folded(one)]
+        for folded in _insert([left[folded] for folded in left if folded not in there], inviter, by, now, policy):
+            outcomes[folded] = Outcome(Result.SENT)
+        # In one order, so that two who ask for the same people at once do not block each other.
+        for folded in sorted(there):
+            outcome = _again(left[folded], there[folded], inviter, by, now, policy, replace=replace)
+            if outcome is not None:
+                outcomes[folded] = outcome
+    # Of whom somebody else was quicker each time, there is nothing better to say.
+    return [outcomes.get(each.address.folded, Outcome(Result.TOO_SOON, now)) for each in people]
 
 
 def _folded(one: Known) -> str:
@@ -305,35 +308,37 @@ def _end(one: Known, now: datetime) -> bool:
 
 def _again(
     person: Person | None, one: Known, inviter: Account, by: By, now: datetime, policy: Policy, *, replace: bool
-) -> Outcome:
-    """Somebody is there already; without a ``person`` they keep the name and all else that was said of them."""
+) -> Outcome | None:
+    """Somebody is there already; without a ``person`` they keep the name and all else that was said of them.
+
+    None if that is not so any more, or not as it was read: look again.
+    """
     in_vain, shown = not one.is_told(inviter), one.as_told(inviter)
     if person is not None and (shown is None or (in_vain and shown.has_run_out(now))):
-        _ask_in_vain(person, one, inviter, by, now, policy)
-        return Outcome(Result.SENT)
+        return Outcome(Result.SENT) if _ask_in_vain(person, one, inviter, by, now, policy) else None
     assert shown is not None, "whoever is mailed again was asked for"
     since = shown.link_issued_at or shown.created_at
-    if not shown.is_unused:
-        result = Result.WAITS if shown.status is AccountStatus.REQUESTED else Result.HOLDS
-        return Outcome(result, shown.created_at, shown.by)
+    if not shown.is_unused or shown.is_halted(now):
+        is_open = shown.status in (AccountStatus.REQUESTED, AccountStatus.PENDING)
+        return Outcome(Result.WAITS if is_open else Result.HOLDS, shown.created_at, shown.by)
     last = max(since, shown.own_asked_at or since)
     if not replace or now - last < policy.resend_cooldown:
         return Outcome(Result.TOO_SOON, last, shown.by)
     if in_vain:
         _tell_holder(one, by, now)
     elif not _replace(one, person, by, now, policy):
-        return Outcome(Result.WAITS, shown.created_at, shown.by)
+        return None
     _note_again(person, one, inviter, now, policy, in_vain=in_vain)
     return Outcome(Result.SENT_ANEW, since, shown.by)
 
 
-def _ask_in_vain(person: Person, one: Known, inviter: Account, by: By, now: datetime, policy: Policy) -> None:
+def _ask_in_vain(person: Person, one: Known, inviter: Account, by: By, now: datetime, policy: Policy) -> bool:
     """For somebody of whom the inviter is told nothing, what is done for a new person is done and taken back.
 
-    So it takes as long. The holder is told, once a day at most, and the inviter's list shows them all the same.
+    So it takes as long. The holder is told, once a day at most, and the inviter's list shows them all the same. False
+    if the inviter has asked for them at this very instant, in another window.
     """
     _insert([person], inviter, by, now, policy, in_vain=True)
-    _tell_holder(one, by, now)
     values = _invitee(person, one.account_id, inviter, now, is_theirs=False)
     values |= {"link": None, "lapses_at": None}
     if person.account_type is AccountType.VENDOR:
@@ -343,7 +348,10 @@ def _ask_in_vain(person: Person, one: Known, inviter: Account, by: By, now: date
     if one.own_asked_at is not None:
         # In place of the old one comes a new one, as for somebody new: it is the first of the list.
         db.session.execute(delete(Invitee).where(*_own(one, inviter)))
-    db.session.execute(insert_new(Invitee), [values])
+    if db.session.execute(insert_new(Invitee).returning(Invitee.id), [values]).first() is None:
+        return False
+    _tell_holder(one, by, now)
+    return True
 
 
 def _tell_holder(one: Known, by: By, now: datetime) -> None:
@@ -390,23 +398,28 @@ def send_again(invitee_id: int, by: By, now: datetime, policy: Policy) -> Outcom
     if row is None:
         db.session.rollback()
         raise NotFound
-    one = known([row.email_folded], inviter).get(row.email_folded)
-    shown = one.as_told(inviter) if one is not None and one.account_id == row.account_id else None
-    # What has ended is over, whether or not somebody with this address has an account by now.
-    outcome = Outcome(Result.HOLDS, row.asked_at)
-    if one is not None and shown is not None and not shown.has_run_out(now):
+    outcome = None
+    for _ in range(_TRIES):
+        one = known([row.email_folded], inviter).get(row.email_folded)
+        shown = one.as_told(inviter) if one is not None and one.account_id == row.account_id else None
+        if one is None or shown is None or shown.has_run_out(now):
+            # What has ended is over, whether or not somebody with this address has an account by now.
+            break
         outcome = _again(None, one, inviter, by, now, policy, replace=True)
+        if outcome is not None:
+            break
     db.session.commit()
-    return outcome
+    return outcome or Outcome(Result.HOLDS, row.asked_at)
 
 
 def _replace(one: Known, person: Person | None, by: By, now: datetime, policy: Policy) -> bool:
-    """A new link in place of the one that is not used yet; False if it was used meanwhile.
+    """A new link in place of the one that is not used yet; False if it was used or replaced meanwhile.
 
     A vendor has all days to register anew; the deadline to activate stays, which an admin alone moves (rule 3.8).
     """
     account = hold(one.account_id)
-    if account is None or account.status is not one.status:
+    live = live_invitation(one.account_id, one.link) if one.link else None
+    if account is None or account.status is not one.status or live is None or live.issued_at != one.link_issued_at:
         return False
     if one.is_unregistered:
         if person is not None:
@@ -415,7 +428,7 @@ def _replace(one: Known, person: Person | None, by: By, now: datetime, policy: P
         link = issue(account, InvitationKind.REGISTRATION, now, policy)
         outbox.post(emails.vendor_registration(account, link, by.account_id, now))
     else:
-        link = issue(account, InvitationKind.TECHPASS, now, policy, expires_at=one.link_expires_at)
+        link = issue(account, InvitationKind.TECHPASS, now, policy, expires_at=live.expires_at)
         outbox.post(emails.techpass_onboarding(account, link, now))
     _record([account.id], "invite.sent_again", by, now, kind=link.kind)
     return True

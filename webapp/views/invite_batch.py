@@ -152,23 +152,39 @@ def change(batch_id: int, row: int) -> ResponseReturnValue:
         return _edit_page(found, kept, form), 422
     cells = {"email": kept.suggestion} if "use" in request.form and kept.suggestion else form.cells()
     try:
-        service.change(batch_id, row, cells, by(), clock.now())
+        others = service.change(batch_id, row, cells, by(), clock.now())
     except (MayNotInvite, NotFound):
         return _no_draft(batch_id)
-    return _changed(found, row)
+    if wants_fragment():
+        return _fragment("invite_batch/_changed.html", batch=found, row=_find_row(batch_id, row), others=others)
+    flash(f"Row {row} is changed.", "success")
+    return go_to(url_for("invite_batch.batch", batch_id=batch_id, show=request.args.get("show")))
+
+
+@blueprint.post("/<id:batch_id>/suggestions")
+@allow(Audience.INVITER)
+def use_suggestions(batch_id: int) -> ResponseReturnValue:
+    """Take each address that was probably meant."""
+    _find(batch_id)
+    try:
+        count = service.use_suggestions(batch_id, by(), clock.now())
+    except (MayNotInvite, NotFound):
+        return _no_draft(batch_id)
+    flash(f"{count:,} {'row is' if count == 1 else 'rows are'} changed.", "success")
+    return go_to(url_for("invite_batch.batch", batch_id=batch_id))
 
 
 @blueprint.post("/<id:batch_id>/rows/<id:row>/remove")
 @allow(Audience.INVITER)
 def remove(batch_id: int, row: int) -> ResponseReturnValue:
     """Take a row out."""
-    _find(batch_id)
+    found = _find(batch_id)
     try:
-        service.remove(batch_id, row, by(), clock.now())
+        others = service.remove(batch_id, row, by(), clock.now())
     except (MayNotInvite, NotFound):
         return _no_draft(batch_id)
     if wants_fragment():
-        return _fragment("invite_batch/_removed.html", row=row)
+        return _fragment("invite_batch/_removed.html", batch=found, number=row, others=others)
     flash(f"Row {row} is removed.", "success")
     return go_to(url_for("invite_batch.batch", batch_id=batch_id, show=request.args.get("show")))
 
@@ -262,14 +278,6 @@ def _find_row(batch_id: int, number: int) -> BatchRow:
 def _edit_page(found: Batch, kept: BatchRow, form: RowForm) -> str:
     template = "invite_batch/_edit.html" if wants_fragment() else "invite_batch/edit.html"
     return render_template(template, batch=found, row=kept, form=form)
-
-
-def _changed(found: Batch, number: int) -> ResponseReturnValue:
-    kept = _find_row(found.id, number)
-    if wants_fragment():
-        return _fragment("invite_batch/_row.html", batch=found, row=kept, focus=True)
-    flash(f"Row {number} is changed.", "success")
-    return go_to(url_for("invite_batch.batch", batch_id=found.id, show=request.args.get("show")))
 
 
 def _fragment(template: str, **shown: object) -> Response:
