@@ -178,8 +178,10 @@ def test_a_row_is_mended_in_its_place(client, draft, htmx):
     shown = answer if htmx else client.get(f"{answer.location}?show=all")
     assert "d@tech.gov.sg" in shown.text.replace("<wbr>", "")
     assert ("HX-Trigger" in answer.headers) is htmx
-    summary = client.htmx("GET", f"{draft}?part=summary").text if htmx else shown.text
+    summary = client.htmx("GET", f"{draft}?part=summary&show=malformed").text if htmx else shown.text
     assert "3 of 6 rows are ready" in read(summary)
+    assert "Malformed (1)" in read(summary)
+    assert re.findall(r'show=(\w+)" aria-current', summary) == (["malformed"] if htmx else ["all"])
     assert verdicts()[7] == "ready"
 
 

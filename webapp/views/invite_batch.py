@@ -92,34 +92,39 @@ def batch(batch_id: int) -> ResponseReturnValue:
         if found.state is not BatchState.SENDING:
             return go_to(url_for("invite_batch.batch", batch_id=batch_id))
         return render_template("invite_batch/_progress.html", batch=found, summary=summary, mark=mark)
+    show = _show(found, summary)
+    shown = {"batch": found, "summary": summary, "mark": mark, "show": show}
     if wants_fragment() and "part" in request.args:
-        return render_template("invite_batch/_summary.html", batch=found, summary=summary)
-    shown = {"batch": found, "summary": summary, "mark": mark, **_rows(found, summary)}
+        return render_template("invite_batch/_summary.html", **shown)
+    shown |= _rows(found, show)
     return render_template("invite_batch/_rows.html" if wants_fragment() else "invite_batch/batch.html", **shown)
 
 
-def _rows(found: Batch, summary: service.Summary) -> dict[str, object]:
-    asked = request.args.get("show", "")
-    is_done = found.state is BatchState.DONE
-    if is_done:
-        outcome = RowOutcome(asked) if asked in list(RowOutcome) else None
-        if outcome is None and "show" not in request.args and summary.outcomes.get(RowOutcome.FAILED):
-            outcome = RowOutcome.FAILED
-        show = str(outcome) if outcome else ""
-        rows = service.page(found.id, outcome=outcome, after=paging.key("after"))
+def _rows(found: Batch, show: str) -> dict[str, object]:
+    after = paging.key("after")
+    if found.state is BatchState.DONE:
+        rows = service.page(found.id, outcome=RowOutcome(show) if show else None, after=after)
     else:
-        if "show" not in request.args and summary.to_mend:
-            asked = TO_MEND
-        chosen = [RowVerdict(asked)] if asked in list(RowVerdict) else service.TO_MEND if asked == TO_MEND else ()
-        show = asked if chosen else ""
-        rows = service.page(found.id, chosen, after=paging.key("after"))
+        verdicts = service.TO_MEND if show == TO_MEND else [RowVerdict(show)] if show else ()
+        rows = service.page(found.id, verdicts, after=after)
     shown, more = paging.cut(rows, service.PAGE)
     return {
         "rows": shown,
-        "show": show,
         "first": paging.here(after=None) if "after" in request.args else None,
         "following": paging.here(after=shown[-1].number) if more else None,
     }
+
+
+def _show(found: Batch, summary: service.Summary) -> str:
+    """Which rows are asked for, or else what there is to look at: a verdict, an outcome, `TO_MEND`, or all ("")."""
+    if found.state is BatchState.DONE:
+        known: list[str] = [*RowOutcome]
+        first = RowOutcome.FAILED if summary.outcomes.get(RowOutcome.FAILED) else ""
+    else:
+        known = [TO_MEND, *RowVerdict]
+        first = TO_MEND if summary.to_mend else ""
+    asked = request.args.get("show", first)
+    return str(asked) if asked in known else ""
 
 
 @blueprint.get("/<id:batch_id>/rows/<id:row>")
