@@ -237,6 +237,19 @@ def test_the_list_says_where_each_stands(client, make, inviter, now, policy):
     assert "6 people, newest first" in page
 
 
+def test_whoever_is_asked_for_again_need_not_be_typed_again(client, make, inviter, now):
+    account = make.account(AccountStatus.REJECTED, "Peter@tech.gov.sg")
+    make.invitee(inviter, account)
+    page = client.get("/invite/sent").text
+    email = re.search(r'name="use" value="([^"]+)"', page)
+    assert email
+    answer = client.submit("/invite", use=email.group(1))
+    assert answer.status_code == 200
+    assert 'value="Peter@tech.gov.sg"' in answer.text
+    assert "Ask for them" in answer.text
+    assert "error-summary" not in answer.text
+
+
 @pytest.mark.parametrize(
     ("asked", "found"),
     [
