@@ -310,14 +310,23 @@ def test_a_name_of_somebody_who_is_not_told_is_not_found(client, make, inviter):
 
 def test_the_list_goes_on_by_key_and_is_ones_own(client, make, inviter, monkeypatch):
     monkeypatch.setattr(invited, "PAGE", 1)
-    rows = [make.invitee(inviter, make.account()) for _ in range(2)]
+    # By when they were asked for last, and not by which is the newest row.
+    rows = [make.invitee(inviter, make.account()) for _ in range(3)]
+    rows[0].asked_at += timedelta(hours=1)
+    db.session.commit()
+    rows = [rows[1], rows[2], rows[0]]
     make.invitee(make.account(), make.account(email="others@tech.gov.sg"))
     page = client.get("/invite/sent?q=officer").text
-    assert f"invitee-{rows[1].id}" in page
     assert "others@" not in page
-    address = next(each for each in re.findall(r'href="([^"]+)"', page) if "before=" in each).replace("&amp;", "&")
-    assert "q=officer" in address
-    assert f"invitee-{rows[0].id}" in client.get(address).text
+    seen = []
+    for _ in rows:
+        seen += re.findall(r'<tr id="invitee-(\d+)"', page)
+        address = next((each for each in re.findall(r'href="([^"]+)"', page) if "before=" in each), "")
+        if address:
+            assert "q=officer" in address
+            page = client.get(address.replace("&amp;", "&")).text
+    assert seen == [str(row.id) for row in reversed(rows)]
+    assert not address
 
 
 @STYLES

@@ -45,7 +45,7 @@ class Invitee(Model):
         UniqueConstraint("inviter_id", "account_id"),
         one_of("seed_status", SeedStatus),
         one_of("link", InvitationKind),
-        Index("ix_invitee_inviter", "inviter_id", "id"),
+        Index("ix_invitee_inviter", "inviter_id", "asked_at", "id"),
         Index("ix_invitee_email", "email_folded", "inviter_id"),
         Index("ix_invitee_lapses", "lapses_at", **where(text("lapses_at IS NOT NULL"))),
         Index("ix_invitee_open", "account_id", **where(text("is_theirs AND ended_at IS NULL"))),

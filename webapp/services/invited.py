@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, case, delete, exists, func, or_, select, update
+from sqlalchemy import and_, case, delete, exists, func, or_, select, tuple_, update
 from sqlalchemy.orm import aliased
 
 from webapp import emails
@@ -75,19 +75,22 @@ def listed(
     before: int | None = None,
     stand: Stand | None = None,
 ) -> list[Row]:
-    """Who was asked for, newest first: one more than a page, which tells that there is a next one.
+    """Who was asked for, or mailed again, last comes first: one more than a page, which tells that there is a next one.
 
     Whoever was asked for anew after an invitation had come to nothing is there once.
     """
     newer = aliased(Invitee)
-    query = _query(inviter, now).order_by(Invitee.id.desc()).limit(PAGE + 1)
+    query = _query(inviter, now).order_by(Invitee.asked_at.desc(), Invitee.id.desc()).limit(PAGE + 1)
     query = query.where(
         ~exists().where(
             newer.inviter_id == inviter.id, newer.email_folded == Invitee.email_folded, newer.id > Invitee.id
         )
     )
     if before is not None:
-        query = query.where(Invitee.id < before)
+        at = db.session.scalar(select(Invitee.asked_at).where(Invitee.id == before, Invitee.inviter_id == inviter.id))
+        if at is None:
+            return []
+        query = query.where(tuple_(Invitee.asked_at, Invitee.id) < (at, before))
     if stand is not None:
         query = query.where(_stand(inviter, now) == stand)
     for word in words.lower().split()[:_MOST_WORDS]:

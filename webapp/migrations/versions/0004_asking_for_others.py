@@ -56,7 +56,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_invitee_account_id"), "invitee", ["account_id"])
-    op.create_index("ix_invitee_inviter", "invitee", ["inviter_id", "id"])
+    op.create_index("ix_invitee_inviter", "invitee", ["inviter_id", "asked_at", "id"])
     op.create_index("ix_invitee_email", "invitee", ["email_folded", "inviter_id"])
     lapses = sa.text("lapses_at IS NOT NULL")
     op.create_index("ix_invitee_lapses", "invitee", ["lapses_at"], sqlite_where=lapses, postgresql_where=lapses)
