@@ -65,7 +65,7 @@ class World:
 
         def found() -> list[servers.Received]:
             sent = [one for one in self.smtp.to(recipient) if subject.lower() in one.subject.lower()]
-            return [one for one in sent if about in one.text]
+            return [one for one in sent if not about or about in one.text]
 
         def enough() -> bool:
             return len(found()) >= count
