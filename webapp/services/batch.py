@@ -126,11 +126,13 @@ def summary(batch_id: int) -> Summary:
     ).all()
     verdicts: dict[RowVerdict, int] = {}
     outcomes: dict[RowOutcome, int] = {}
-    for verdict, outcome, count, _ in rows:
+    suggestions = 0
+    for verdict, outcome, count, suggested in rows:
+        suggestions += suggested
         verdicts[verdict] = verdicts.get(verdict, 0) + count
         if outcome is not None:
             outcomes[outcome] = outcomes.get(outcome, 0) + count
-    return Summary(verdicts, outcomes, sum(row[3] for row in rows))
+    return Summary(verdicts, outcomes, suggestions)
 
 
 def page(
@@ -172,8 +174,7 @@ def change(batch_id: int, number: int, cells: Mapping[str, str], by: audit.By, n
         if name in cells:
             setattr(found, name, cells[name][: _LONGEST[name]])
     db.session.flush()
-    _judge_again([found], inviter, now)
-    changed = _judge_again(_of_addresses(batch_id, {before, found.email_folded}), inviter, now)
+    changed = _judge_mended(batch_id, [found], {before}, inviter, now)
     db.session.commit()
     return [each for each in changed if each is not found][:PAGE]
 
@@ -191,8 +192,7 @@ def use_suggestions(batch_id: int, by: audit.By, now: datetime) -> int:
     rows = _of_addresses(batch_id, set(meant))
     for each in rows:
         each.email = meant[each.email_folded]
-    _judge_again(rows, inviter, now)
-    _judge_again(_of_addresses(batch_id, {each.email_folded for each in rows}), inviter, now)
+    _judge_mended(batch_id, rows, set(meant), inviter, now)
     db.session.commit()
     return len(rows)
 
@@ -201,10 +201,9 @@ def remove(batch_id: int, number: int, by: audit.By, now: datetime) -> Sequence[
     """Take a row out of a draft; returns what `change` does. Raises `MayNotInvite` or `NotFound`."""
     inviter = _hold_draft(batch_id, by)
     found = row(batch_id, number)
-    address = found.email_folded
     db.session.delete(found)
     db.session.flush()
-    changed = _judge_again(_of_addresses(batch_id, {address}), inviter, now)
+    changed = _judge_mended(batch_id, [], {found.email_folded}, inviter, now)
     db.session.commit()
     return changed[:PAGE]
 
@@ -255,6 +254,17 @@ def _of_addresses(batch_id: int, addresses: set[str]) -> Sequence[BatchRow]:
         return []
     query = select(BatchRow).where(among(BatchRow.email_folded, wanted), BatchRow.batch_id == batch_id)
     return db.session.scalars(query.order_by(BatchRow.number)).all()
+
+
+def _judge_mended(
+    batch_id: int, mended: Sequence[BatchRow], before: set[str], inviter: Account, now: datetime
+) -> list[BatchRow]:
+    """Judge the ``mended`` rows anew, then each row of an address that one has or had ``before``.
+
+    Returns those of which something else is to be said than before.
+    """
+    _judge_again(mended, inviter, now)
+    return _judge_again(_of_addresses(batch_id, before | {each.email_folded for each in mended}), inviter, now)
 
 
 def _judge_again(rows: Sequence[BatchRow], inviter: Account, now: datetime) -> list[BatchRow]:

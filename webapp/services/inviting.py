@@ -122,14 +122,14 @@ class Known:
 
     def has_run_out(self, now: datetime) -> bool:
         """Whether the invitation has ended unused, so that the address is free again. On hold nothing ends."""
-        if not self.is_unused or self.on_hold:
-            return False
-        return self.link_expires_at is None or is_expired(self.link_expires_at, now)
+        return self.is_unused and not self.on_hold and self._is_overdue(now)
 
     def is_halted(self, now: datetime) -> bool:
         """Whether the time to activate is over but for a hold: an admin alone gives more of it (rule 3.8)."""
-        overdue = self.link_expires_at is None or is_expired(self.link_expires_at, now)
-        return self.on_hold and self.status is AccountStatus.PENDING and overdue
+        return self.status is AccountStatus.PENDING and self.on_hold and self._is_overdue(now)
+
+    def _is_overdue(self, now: datetime) -> bool:
+        return self.link_expires_at is None or is_expired(self.link_expires_at, now)
 
     def is_told(self, inviter: Account) -> bool:
         """Whether the inviter may know of it: an agency of theirs, or an invitation of their own (rule 5.2)."""
@@ -285,8 +285,8 @@ def ask_for_each(
         for one in sorted(there.values(), key=lambda each: each.account_id):
             if one.has_run_out(now) and _end(one, now):
                 del there[_folded(one)]
-        for folded in _insert([left[folded] for folded in left if folded not in there], inviter, by, now, policy):
-            outcomes[folded] = Outcome(Result.SENT)
+        fresh = [person for folded, person in left.items() if folded not in there]
+        outcomes |= dict.fromkeys(_insert(fresh, inviter, by, now, policy), Outcome(Result.SENT))
         # In one order, so that two who ask for the same people at once do not block each other.
         for folded in sorted(there):
             outcome = _again(left[folded], there[folded], inviter, by, now, policy, replace=replace)
@@ -436,8 +436,8 @@ def _replace(one: Known, person: Person | None, by: By, now: datetime, policy: P
 
 def _insert(
     people: Sequence[Person], inviter: Account, by: By, now: datetime, policy: Policy, *, in_vain: bool = False
-) -> dict[str, int]:
-    """Accounts, requests or links, mails and record for whoever is new; the accounts' numbers by address.
+) -> Collection[str]:
+    """Accounts, requests or links, mails and record for whoever is new; their addresses.
 
     Somebody whose address got an account at this very instant is left out. ``in_vain`` all that only somebody new has
     is taken back at once; the rest is the caller's.
