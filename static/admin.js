@@ -39,14 +39,12 @@
       row.focus();
     }
 
-    // Taking back: the one that came last is what the key takes back from wherever the focus is.
-    let lastUndo = null;
-    const watched = new WeakSet();
+    // Taking back: what came last is what the key takes back first, from wherever the focus is.
+    const offers = [];
     function watchUndo() {
       for (const form of page.querySelectorAll("[data-undo-seconds]")) {
-        if (watched.has(form)) continue;
-        watched.add(form);
-        lastUndo = form;
+        if (offers.includes(form)) continue;
+        offers.push(form);
         setTimeout(() => {
           const row = form.closest("tr[data-row]");
           if (row && form.contains(document.activeElement)) focusRow(row);
@@ -56,6 +54,36 @@
     }
     watchUndo();
 
+    // What is half done elsewhere is carried over a swap: a note that is typed, a row that is ticked. A row that comes
+    // along stays as it is while somebody writes in it.
+    const defaultOf = (field) =>
+      field.matches("select")
+        ? ([...field.options].find((option) => option.defaultSelected) || field.options[0]).value
+        : field.defaultValue;
+    const isChanged = (field) => field.value !== defaultOf(field) || field.checked !== field.defaultChecked;
+    const changed = (within) =>
+      [...within.querySelectorAll("tr[data-row] :is(input, textarea, select)[id]")].filter(isChanged);
+    let halfDone = [];
+    document.addEventListener("htmx:beforeSwap", (event) => {
+      const sent = event.detail.requestConfig.elt.closest("form");
+      halfDone = changed(page).filter((field) => field.form !== sent);
+    });
+    document.addEventListener("htmx:oobBeforeSwap", (event) => {
+      const form = event.detail.target.querySelector(".queue-form");
+      if (form && [...form.elements].some((field) => halfDone.includes(field))) event.detail.shouldSwap = false;
+    });
+    function carryOver() {
+      for (const old of halfDone) {
+        const field = document.getElementById(old.id);
+        if (!field || field === old) continue;
+        field.value = old.value;
+        if (old.checked) field.checked = true;
+        const folded = field.closest("details");
+        if (folded) folded.open = true;
+      }
+      halfDone = [];
+    }
+
     // Where the answer comes late, the focus has gone on by itself, into a field perhaps: there it stays.
     let isWaitedFor = false;
     document.addEventListener("htmx:beforeSwap", (event) => {
@@ -64,6 +92,7 @@
     });
 
     document.addEventListener("htmx:afterSettle", (event) => {
+      carryOver();
       watchUndo();
       const row = event.detail.elt;
       if (!isWaitedFor || !row.isConnected || !row.matches("tr[data-decided]")) return;
@@ -91,9 +120,10 @@
       if (next) focusRow(next);
     };
     const undo = () => {
-      const usable = lastUndo && lastUndo.isConnected && !lastUndo.hidden;
-      const own = currentRow() && currentRow().querySelector("[data-undo-seconds]:not([hidden])");
-      if (own || usable) press(own || lastUndo, "u");
+      const usable = offers.filter((form) => form.isConnected && !form.hidden);
+      const row = currentRow();
+      const own = row && usable.find((form) => row.contains(form));
+      if (!press(own || usable.at(-1), "u")) htmx.trigger(document, "announce", { value: "There is nothing to undo." });
     };
     const keys = {
       j: () => step(1),

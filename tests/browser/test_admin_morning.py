@@ -41,6 +41,27 @@ def row(page: Page, email: str):
     return page.get_by_role("row").filter(has_text=email)
 
 
+def keeps_what_is_half_done(page: Page, email: str) -> None:
+    """A note, a reason and a selection that are begun in one row stay while something else of the row is answered."""
+    here = row(page, email)
+    note, reason = here.get_by_label("Note for admins"), here.get_by_label("Or in your own words")
+    here.get_by_text("Add a note").click()
+    note.fill("Half a no")
+    here.get_by_role("checkbox").check()
+    here.get_by_role("link", name="Reject").click()
+    reason.fill("Half a reason")
+    expect(note).to_have_value("Half a no")
+    here.get_by_role("button", name="Keep the note").click()
+    expect(here).to_contain_text(f"Note about {email} kept.")
+    expect(reason).to_have_value("Half a reason")
+    expect(here.get_by_role("checkbox")).to_be_checked()
+    note.fill("Another")
+    here.get_by_role("link", name="Keep waiting").click()
+    expect(reason).to_have_count(0)
+    expect(note).to_have_value("Another")
+    here.get_by_role("checkbox").uncheck()
+
+
 def test_an_admins_morning(morning, look, tmp_path):
     world = morning
     page, totp = becomes_admin(world, "boss@tech.gov.sg")
@@ -64,9 +85,15 @@ def test_an_admins_morning(morning, look, tmp_path):
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_be_visible()
     look(page, "admin-keys")
-    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")
     expect(page.get_by_role("dialog")).to_be_hidden()
     first, second = night.waiting(0), night.waiting(1)
+    keeps_what_is_half_done(page, second)
+    page.get_by_role("searchbox").fill(second)
+    expect(page.get_by_role("row")).to_have_count(2)
+    page.go_back()
+    expect(page.get_by_role("row")).to_have_count(1 + night.WAITING + 1)
+    expect(page.get_by_role("searchbox")).to_have_value("")
     page.keyboard.press("j")
     expect(row(page, first)).to_be_focused()
     page.keyboard.press("r")
@@ -83,10 +110,14 @@ def test_an_admins_morning(morning, look, tmp_path):
     page.keyboard.press("a")
     expect(row(page, second)).to_contain_text("Approved")
     focused_row(night.waiting(2))
-    page.keyboard.press("u")
-    expect(row(page, second).get_by_role("button", name=f"Approve TechPass for {second}")).to_be_visible()
-    assert not world.smtp.to(second)
-    expect(row(page, second)).to_be_focused()
+    page.keyboard.press("a")
+    expect(row(page, night.waiting(2))).to_contain_text("Approved")
+    focused_row(night.waiting(3))
+    for email in (night.waiting(2), second):
+        page.keyboard.press("u")
+        expect(row(page, email).get_by_role("button", name=f"Approve TechPass for {email}")).to_be_visible()
+        expect(row(page, email)).to_be_focused()
+        assert not world.smtp.to(email)
     for number in range(1, night.WAITING - 1):
         email = night.waiting(number)
         page.keyboard.press("a")

@@ -67,9 +67,9 @@ def check_answer(response: TestResponse) -> None:
     text = response.text
     whole = "<html" in text
     parser = html5lib.HTMLParser(strict=False)
-    parsed = (
-        parser.parse(text) if whole else parser.parseFragment(text, container="tbody" if "<tr" in text[:200] else "div")
-    )
+    begin = text[:200]
+    container = "tbody" if "<tr" in begin else "tr" if "<td" in begin else "div"
+    parsed = parser.parse(text) if whole else parser.parseFragment(text, container=container)
     problems = [error for error in parser.errors if error[1] not in _TOLERATED]
     assert not problems, f"invalid HTML: {problems[:3]}"
     ids = Counter(element.get("id") for element in _elements(parsed) if element.get("id"))

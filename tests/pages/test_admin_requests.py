@@ -371,9 +371,47 @@ def test_a_selection_is_approved_one_by_one_and_taken_back_whole(client, make, n
     assert (state(first), state(second), state(decided)) == ("approved", "approved", "rejected")
     answer = client.submit("/admin/requests/undo", htmx=htmx, request=[first.id, second.id], list="1")
     text = answer.text if htmx else follow(client, answer).text
-    assert "2 requests taken back, and nothing was mailed." in text
+    assert "2 requests taken back." in text
     assert (state(first), state(second)) == ("open", "open")
     assert db.session.scalars(select(Mail.kind)).all() == ["request_rejected"]
+
+
+@STYLES
+def test_what_of_a_selection_cannot_be_taken_back_keeps_nothing_else_from_it(
+    client, make, now, policy, admin, undo_time, htmx
+):
+    mine, second, third = (make.request(f"{name}@tech.gov.sg") for name in ("mine", "second", "third"))
+    client.get("/admin/requests")
+    client.submit("/admin/requests/approve", htmx=htmx, request=[mine.id, third.id])
+    # Tried between the two: the newest comes first.
+    service.reject(second.id, "No", audit.By.person(make.admin("other@tech.gov.sg"), "x"), now, policy)
+    client.get("/admin/requests")
+    answer = client.submit("/admin/requests/undo", htmx=htmx, request=[mine.id, second.id, third.id], list="1")
+    text = answer.text if htmx else follow(client, answer).text
+    assert "2 requests taken back, 1 not." in text
+    assert "TechPass for second@tech.gov.sg: only the admin who decided can take it back." in text
+    assert (state(mine), state(second), state(third)) == ("open", "rejected", "open")
+    for nothing in ([second.id], [], [10**9]):
+        client.get("/admin/requests")
+        answer = client.submit("/admin/requests/undo", htmx=htmx, request=nothing, list="1")
+        text = answer.text if htmx else follow(client, answer).text
+        assert "Nothing was taken back." in text
+
+
+@STYLES
+def test_what_was_decided_last_is_offered_to_be_taken_back_on_a_page_loaded_again(
+    client, make, now, admin, undo_time, set_now, htmx
+):
+    request = make.request("peter@tech.gov.sg")
+    client.get("/admin/requests")
+    client.submit(f"/admin/requests/{request.id}/approve", htmx=htmx)
+    page = client.get("/admin/requests").text
+    assert 'data-undo-seconds="10.0"' in page.split('id="filter-q"')[0]
+    found = client.htmx("GET", "/admin/requests?q=peter").text
+    assert 'data-undo-seconds="10.0"' in found
+    assert '<div id="page-undo" hx-swap-oob="true"></div>' in found
+    set_now(now + timedelta(seconds=10))
+    assert "data-undo-seconds" not in client.get("/admin/requests").text
 
 
 @STYLES
@@ -435,6 +473,8 @@ def test_a_note_stays_with_the_row(client, make, admin, htmx):
     client.get("/admin/requests")
     answer = client.submit(address, htmx=htmx, note="Rang <back>")
     text = answer.text if htmx else follow(client, answer).text
+    # The cell alone, so that a rejection begun in the row stays.
+    assert ("<tr" not in text) == htmx
     assert "Note about peter@tech.gov.sg kept." in text
     assert "Rang &lt;back&gt;" in text
     assert "1 note" in text

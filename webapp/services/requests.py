@@ -123,7 +123,8 @@ class Outcome:
 
 def approve_each(request_ids: Iterable[int], by: audit.By, now: datetime, policy: Policy) -> Outcome:
     """`approve` for a selection, each in a transaction of its own. What is not there is passed over."""
-    return _each(request_ids, lambda number: approve(number, by, now, policy))
+    # TechPass comes before the SEED of the same person: ascending ids.
+    return each(sorted(set(request_ids)), lambda number: approve(number, by, now, policy))
 
 
 def reject_each(request_ids: Iterable[int], reason: str, by: audit.By, now: datetime, policy: Policy) -> Outcome:
@@ -133,7 +134,7 @@ def reject_each(request_ids: Iterable[int], reason: str, by: audit.By, now: date
     """
     if not reason.strip():
         raise ReasonMissing
-    outcome = _each(request_ids, lambda number: reject(number, reason, by, now, policy))
+    outcome = each(sorted(set(request_ids)), lambda number: reject(number, reason, by, now, policy))
     together = [
         pair for pair in outcome.not_done if (pair[0].decided_by_id, pair[0].decided_at) == (by.account_id, now)
     ]
@@ -141,12 +142,15 @@ def reject_each(request_ids: Iterable[int], reason: str, by: audit.By, now: date
     return outcome
 
 
-def _each(request_ids: Iterable[int], decide: Callable[[int], Request]) -> Outcome:
+def each(request_ids: Iterable[int], act: Callable[[int], Request]) -> Outcome:
+    """Do something with each request in the order given, whatever became of those before it.
+
+    What is not there is passed over.
+    """
     outcome = Outcome()
-    # TechPass comes before the SEED of the same person: ascending ids.
-    for number in sorted(set(request_ids)):
+    for number in request_ids:
         try:
-            outcome.done.append(decide(number))
+            outcome.done.append(act(number))
         except NotFound:
             continue
         except ServiceError as error:

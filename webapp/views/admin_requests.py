@@ -116,9 +116,8 @@ def note(request_id: int) -> ResponseReturnValue:
     try:
         notes.add(found.request.account_id, form.note.data or "", by(), clock.now())
     except ServiceError as error:
-        return _not_done(request_id, error)
-    message = f"Note about {found.request.account.email} kept."
-    return pages.answer(request_id, message, "success", focus=True, notes_open=True)
+        return pages.answer_note(request_id, f"Nothing was kept: {pages.why_not(found.request, error)}", "info")
+    return pages.answer_note(request_id, f"Note about {found.request.account.email} kept.", "success")
 
 
 @blueprint.post("/requests/approve")
@@ -128,6 +127,7 @@ def approve_selected() -> ResponseReturnValue:
     if not chosen:
         return _nothing_chosen()
     outcome = service.approve_each(chosen, by(), clock.now(), current_app.config["POLICY"])
+    pages.remember_undo(outcome.done)
     return _tell(outcome, "approved")
 
 
@@ -154,6 +154,7 @@ def reject_selected() -> ResponseReturnValue:
     if not form.validate():
         return _selection_form(queue_list.chosen(chosen), form), 422
     outcome = service.reject_each(chosen, form.words, by(), clock.now(), current_app.config["POLICY"])
+    pages.remember_undo(outcome.done)
     return _tell(outcome, "rejected")
 
 
@@ -162,27 +163,16 @@ def reject_selected() -> ResponseReturnValue:
 def undo() -> ResponseReturnValue:
     """Take decisions back, one or those of a selection."""
     given = _chosen(request.form.getlist("request"))
-    now, policy = clock.now(), current_app.config["POLICY"]
-    done, problems = [], []
-    for number in undoing.newest_first(given) or given:
-        try:
-            done.append(undoing.undo(number, by(), now, policy))
-        except NotFound:
-            continue
-        except ServiceError as error:
-            found = queue_list.find(number)
-            problems.append((found, f"Nothing was taken back: {pages.why_not(found, error)}"))
-    pages.forget_undo()
-    if len(given) == 1 and not request.form.get("list"):
-        if done:
-            return pages.answer(given[0], f"Taken back: {pages.name(done[0])} waits again.", "success", focus=True)
-        if problems:
-            return pages.answer(given[0], problems[0][1], "info", focus=True)
-        abort(404)
-    return pages.tell_selection(
-        f"{_count(len(done))} taken back, and nothing was mailed.",
-        [f"{pages.name(found)}: {problem}" for found, problem in problems],
-    )
+    who, now, policy = by(), clock.now(), current_app.config["POLICY"]
+    outcome = service.each(undoing.newest_first(given) or given, lambda number: undoing.undo(number, who, now, policy))
+    pages.forget_undo(given)
+    if len(given) != 1 or request.form.get("list"):
+        return _tell(outcome, "taken back")
+    for found in outcome.done:
+        return pages.answer(found.id, f"Taken back: {pages.name(found)} waits again.", "success", focus=True)
+    for found, error in outcome.not_done:
+        return _not_done(found.id, error, "taken back")
+    abort(404)
 
 
 @blueprint.post("/requests/keys")
@@ -206,7 +196,8 @@ def _form(kind: str, found: Row, form: QueueForm) -> str:
     """The form of a row: in it, or on a page of its own."""
     form.of_row(found.request.id)
     if wants_fragment():
-        return pages.show_row(found, form=form, form_kind=kind)
+        shown = pages.show_talk if kind == "note" else pages.show_row
+        return shown(found, form=form, form_kind=kind)
     return render_template(f"admin_requests/{kind}.html", row=found, form=form, kept=pages.kept())
 
 
@@ -234,22 +225,19 @@ def _nothing_chosen() -> ResponseReturnValue:
 
 
 def _done(decided: Request) -> ResponseReturnValue:
-    if not wants_fragment():
-        pages.remember_undo([decided])
+    pages.remember_undo([decided])
     return pages.answer(decided.id, f"{pages.name(decided)}: {decided.state}.", "success", decided=True)
 
 
-def _not_done(request_id: int, error: ServiceError) -> ResponseReturnValue:
+def _not_done(request_id: int, error: ServiceError, what: str = "done") -> ResponseReturnValue:
     why = pages.why_not(queue_list.find(request_id), error)
-    return pages.answer(request_id, f"Nothing was done: {why}", "info", focus=True)
+    return pages.answer(request_id, f"Nothing was {what}: {why}", "info", focus=True)
 
 
 def _tell(outcome: service.Outcome, what: str) -> ResponseReturnValue:
-    pages.remember_undo(outcome.done)
     problems = [f"{pages.name(found)}: {pages.why_not(found, error)}" for found, error in outcome.not_done]
+    done = len(outcome.done)
+    if not done:
+        return pages.tell_selection(f"Nothing was {what}.", problems)
     left = f", {len(problems)} not" if problems else ""
-    return pages.tell_selection(f"{_count(len(outcome.done))} {what}{left}.", problems)
-
-
-def _count(number: int) -> str:
-    return f"{number} request" if number == 1 else f"{number} requests"
+    return pages.tell_selection(f"{done} {'request' if done == 1 else 'requests'} {what}{left}.", problems)

@@ -91,6 +91,7 @@ def show_list(message: str = "", problems: Sequence[str] = ()) -> str:
         message=message,
         problems=problems,
         undo=_offer(),
+        wants_fragment=wants_fragment(),
         agencies=() if wants_fragment() else queue_list.agencies(),
     )
 
@@ -105,7 +106,7 @@ def _after() -> tuple[datetime, int] | None:
         return None
 
 
-# What can be taken back, where a row does not say so itself: without scripts, and for a selection.
+# What can be taken back, where no row says so itself: without scripts, for a selection, and once the row is gone.
 
 _OFFER = "undo"
 
@@ -118,8 +119,11 @@ def remember_undo(decided: Sequence[Request]) -> None:
         session[_OFFER] = {"ids": [each.id for each in decided], "until": until}
 
 
-def forget_undo() -> None:
-    session.pop(_OFFER, None)
+def forget_undo(ids: Sequence[int]) -> None:
+    """Offer none of these any more: they have been taken back, or cannot be."""
+    given = session.get(_OFFER)
+    if given is not None and set(given["ids"]) & set(ids):
+        del session[_OFFER]
 
 
 def _offer() -> dict[str, Any] | None:
@@ -128,7 +132,7 @@ def _offer() -> dict[str, Any] | None:
         return None
     seconds = given["until"] - clock.now().timestamp()
     if seconds <= 0:
-        forget_undo()
+        del session[_OFFER]
         return None
     return {"ids": given["ids"], "seconds": seconds}
 
@@ -160,6 +164,20 @@ def show_row(row: Row, **more: Any) -> str:
         seconds=seconds_left(row.request) if row.request.state is not RequestState.OPEN else 0,
         **more,
     )
+
+
+def answer_note(number: int, message: str, kind: str) -> ResponseReturnValue:
+    """`answer` for a note: of the row, only the cell with what is said about it."""
+    if not wants_fragment():
+        flash(message, kind)
+        return back()
+    row = queue_list.row(number)
+    others = "".join(show_talk(other, swaps_alone=True) for other in queue_list.beside(row.request))
+    return show_talk(row, told=message, notes_open=True) + others
+
+
+def show_talk(row: Row, **more: Any) -> str:
+    return render_template("admin_requests/_talk.html", row=row, kept=kept(), **more)
 
 
 def name(found: Request) -> str:
