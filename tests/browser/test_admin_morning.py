@@ -18,7 +18,7 @@ from tests.browser.conftest import World, log_in, onboard
 @pytest.fixture
 def morning(browser: Browser, postgresql_cluster):
     """A portal with time to undo, whose sweep asks before it ends more than three accounts, after a busy night."""
-    env = {"UNDO_SECONDS": "10", "SWEEP_LIMIT": "3"}
+    env = {"UNDO_SECONDS": "15", "SWEEP_LIMIT": "3"}
     with (
         servers.smtp() as smtp,
         servers.stack(
