@@ -192,18 +192,25 @@
     lost(event, "The portal did not answer in time. What you typed is still here."),
   );
 
+  /** When to try again, by the answer itself. */
+  function pause(xhr) {
+    const minutes = Math.ceil(Number(xhr.getResponseHeader("Retry-After")) / 60);
+    if (!minutes) return "a few minutes";
+    return minutes === 1 ? "1 minute" : `${minutes} minutes`;
+  }
+
   document.addEventListener("htmx:responseError", (event) => {
     if (!isPressed(event.detail)) return;
-    const status = event.detail.xhr.status;
+    const { xhr } = event.detail;
     const words = {
       400: "This page is out of date, and nothing was changed. Load it again, then try once more.",
       403: "You may not do this, and nothing was changed.",
       404: "This is no longer here, and nothing was changed. Load the page again.",
       409: "Somebody else was faster, and nothing was changed. Load the page again to see how it stands.",
       413: "That is too large, and nothing was changed.",
-      429: "That was too often in a short time, and nothing was changed. Wait a minute, then try again.",
+      429: `That was too often in a short time, and nothing was changed. Try again in ${pause(xhr)}.`,
     };
-    tellNetwork(words[status] || "Something went wrong at our end. Please try again in a few minutes.", null);
+    tellNetwork(words[xhr.status] || "Something went wrong at our end. Please try again in a few minutes.", null);
   });
 
   document.addEventListener("htmx:afterSettle", (event) => {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from flask import Flask, Response, render_template, request
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException, SecurityError
+from werkzeug.exceptions import HTTPException, SecurityError, TooManyRequests
 
 from webapp.extensions import db
 
@@ -26,8 +27,8 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(Exception, _unexpected)
 
 
-def _page(code: int) -> str:
-    return render_template(f"errors/{code if code in _WITH_A_PAGE else 400 if code < 500 else 500}.html")
+def _page(code: int, **context: Any) -> str:
+    return render_template(f"errors/{code if code in _WITH_A_PAGE else 400 if code < 500 else 500}.html", **context)
 
 
 def _stale_form(_error: CSRFError) -> ResponseReturnValue:
@@ -44,7 +45,8 @@ def _known(error: HTTPException) -> ResponseReturnValue:
     if code < 400:
         return error.get_response()
     response = error.get_response()
-    response.set_data(_page(code))
+    seconds = error.retry_after if isinstance(error, TooManyRequests) else None
+    response.set_data(_page(code, minutes=math.ceil(seconds / 60) if isinstance(seconds, int) else None))
     response.content_type = "text/html; charset=utf-8"
     return response
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import log_in, onboard, sign_up
 
@@ -120,3 +120,23 @@ def test_by_keyboard_alone(world):
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.get_by_label("Code from the email")).to_be_focused()
+
+
+def test_whoever_is_limited_is_told_when_to_try_again_and_keeps_what_was_typed(world):
+    page = world.person().new_page()
+    page.goto("/sign-up")
+    page.get_by_label("Email address").fill("peter@tech.gov.sg")
+    page.get_by_role("radio", name="No").check()
+    page.locator("altcha-widget").get_by_text("I'm not a robot").click()
+    expect(page.locator("altcha-widget")).to_contain_text("Verified")
+
+    def limit(route: Route) -> None:
+        if route.request.method == "POST":
+            route.fulfill(status=429, headers={"Retry-After": "2390"})
+        else:
+            route.continue_()
+
+    page.route("**/sign-up", limit)
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator("#network-words")).to_contain_text("nothing was changed. Try again in 40 minutes.")
+    expect(page.get_by_label("Email address")).to_have_value("peter@tech.gov.sg")

@@ -6,6 +6,8 @@ import json
 import re
 
 import pytest
+from limits.storage import storage_from_string
+from limits.strategies import FixedWindowRateLimiter
 from sqlalchemy import func, select
 
 from webapp.domain.lifecycle import AccountStatus
@@ -198,6 +200,44 @@ def test_one_address_is_limited_and_then_one_peer(client, make):
     assert statuses == [422] * 194 + [429]
 
 
+def test_what_is_refused_does_not_count_for_the_address(app, client, make):
+    used = make.solution()
+    assert fill(client, make, email="other@tech.gov.sg", altcha=used).status_code == 303
+    refused: list[dict[str, str | None]] = [
+        {"csrf_token": None},
+        {"altcha": ""},
+        {"altcha": used},
+        {"seed": None},
+        {"email": ""},
+        {"email": "peter@tech"},
+    ]
+    for changes in refused:
+        for _ in range(6):
+            assert fill(client, make, **{"email": "peter@tech.gov.sg", **changes}).status_code == 422
+    statuses = [
+        fill(client, make, email=email).status_code for email in ["peter@tech.gov.sg", " Peter@TECH.gov.sg"] * 3
+    ]
+    assert statuses == [303] * 5 + [429]
+    assert not [key for key in app.extensions["redis"].scan_iter() if b"tech.gov.sg" in key]
+
+
+@STYLES
+@pytest.mark.parametrize("known", [False, True])
+def test_whoever_is_limited_is_told_for_how_long(app, client, make, htmx, known):
+    if known:
+        make.account(email="peter_wilson@tech.gov.sg")
+    for _ in range(5):
+        fill(client, make, htmx=htmx)
+    redis = app.extensions["redis"]
+    (key,) = [key for key in redis.scan_iter() if b"/sign_up/" in key]
+    redis.expire(key, 2390)
+    answer = fill(client, make, htmx=htmx)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "2390")
+    assert "Try again in 40 minutes." in answer.text
+    redis.expire(key, 1)
+    assert "Try again in 1 minute." in fill(client, make, htmx=htmx).text
+
+
 def test_a_forged_forwarded_header_does_not_escape_the_limit(client, make):
     for number in range(200):
         client.post("/sign-up", data={"email": f"o{number}"}, headers={"X-Forwarded-For": f"198.51.100.{number}"})
@@ -209,5 +249,11 @@ def test_the_limits_hold_and_the_page_works_with_the_queue_server_down(app, clie
     import redis
 
     monkeypatch.setitem(app.extensions, "redis", redis.Redis(unix_socket_path="/nowhere/queue.sock"))
-    assert fill(client, make).status_code == 303
-    assert db.session.scalar(select(func.count()).select_from(Mail)) == 1
+    nowhere = FixedWindowRateLimiter(storage_from_string("redis+unix:///nowhere/queue.sock", wrap_exceptions=True))
+    monkeypatch.setitem(app.extensions, "limits", nowhere)
+    statuses = [fill(client, make, seed=seed).status_code for seed in [None, "yes"] * 5]
+    assert statuses == [422, 303] * 5
+    answer = fill(client, make)
+    assert answer.status_code == 429
+    assert 3000 < int(answer.headers["Retry-After"]) <= 3600
+    assert db.session.scalar(select(func.count()).select_from(Mail)) == 2

@@ -8,7 +8,8 @@ from functools import lru_cache
 from cryptography.fernet import Fernet, MultiFernet
 from flask import current_app
 
-from webapp.domain.tokens import derive_key
+from webapp.domain.addresses import parse
+from webapp.domain.tokens import address_hash, derive_key
 
 
 def secret_key() -> str:
@@ -20,6 +21,11 @@ def secret_keys() -> tuple[str, ...]:
     """The current secret, then those it replaced and which still open what they made."""
     keys: tuple[str, ...] = current_app.config["SECRET_KEYS"]
     return keys
+
+
+def address_key(text: str) -> str:
+    """What a mail address is counted by where it must not stand in clear. Raises `AddressError`."""
+    return address_hash(secret_key(), parse(text).folded)
 
 
 def encrypt(text: str) -> str:

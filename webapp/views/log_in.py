@@ -8,7 +8,7 @@ from flask import Blueprint, current_app, flash, render_template, request, sessi
 
 from webapp import access, clock, form_errors, known_browser
 from webapp.access import SESSION_TOKEN, Audience, allow, by
-from webapp.domain.addresses import AddressError
+from webapp.domain.addresses import AddressError, parse
 from webapp.domain.paths import own_path
 from webapp.extensions import csrf, limiter
 from webapp.forms.codes import AuthenticatorForm, MailedCodeForm, RecoveryCodeForm
@@ -16,6 +16,7 @@ from webapp.forms.log_in import AddressForm
 from webapp.htmx import go_to
 from webapp.services import log_in as service
 from webapp.services.errors import AccountDisabled, AttemptOver, TooManyTries, WrongCode
+from webapp.services.keys import address_key
 from webapp.services.log_in import Stage
 from webapp.services.sessions import end_session
 
@@ -40,17 +41,10 @@ _PAGES = {
 }
 
 
-def _address_and_browser() -> str:
-    """Strangers who use up what one address may try leave the browsers alone that its holder logged in from."""
-    address = (request.form.get("email") or "").strip().lower()[:113]
-    return f"{address} {known_browser.is_known(address, clock.now())}"
-
-
 @blueprint.route("/log-in", methods=["GET", "POST"])
 @allow(Audience.PUBLIC)
 @csrf.exempt  # Each form here checks its own token, and keeps what was typed.
 @limiter.limit("200 per hour")
-@limiter.limit("20 per hour", key_func=_address_and_browser)
 def log_in() -> ResponseReturnValue:
     following = own_path(request.args.get("next"))
     if access.signed_in:
@@ -58,7 +52,11 @@ def log_in() -> ResponseReturnValue:
     form = AddressForm()
     if form.validate_on_submit():
         try:
-            started = service.start(form.email.data or "", clock.now(), current_app.config["POLICY"])
+            text, now = form.email.data or "", clock.now()
+            # Strangers who use up what one address may try leave the browsers alone that its holder logged in from.
+            known = known_browser.is_known(parse(text).folded, now)
+            with limiter.counted("20 per hour", "log_in", f"{address_key(text)} {known}"):
+                started = service.start(text, now, current_app.config["POLICY"])
         except AddressError as error:
             form.email.errors = [str(error)]
         else:

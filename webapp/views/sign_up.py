@@ -16,16 +16,13 @@ from webapp.htmx import go_to, wants_fragment
 from webapp.services import robot_check
 from webapp.services import sign_up as service
 from webapp.services.errors import RobotCheckFailed, SeedAnswerMissing, SignUpRefused
+from webapp.services.keys import address_key
 from webapp.shared_page import render_shared
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
 blueprint = Blueprint("sign_up", __name__)
-
-
-def _address() -> str:
-    return (request.form.get("email") or "").strip().lower()[:113]
 
 
 @blueprint.get("/sign-up")
@@ -40,13 +37,14 @@ def sign_up() -> ResponseReturnValue:
 @allow(Audience.PUBLIC)
 @csrf.exempt  # The form checks its own token, and keeps what was typed.
 @limiter.limit("200 per hour")  # An agency's officers may all come from one address; the robot check slows the rest.
-@limiter.limit("5 per hour", key_func=_address)
 def submit() -> ResponseReturnValue:
     form = SignUpForm()
     solved = robot_check.is_solved(form.altcha.data or "")
     if form.validate() and solved:
         try:
-            service.sign_up(form.email.data or "", form.wants_seed(), form.altcha.data or "", by(), clock.now())
+            text = form.email.data or ""
+            with limiter.counted("5 per hour", "sign_up", address_key(text)):
+                service.sign_up(text, form.wants_seed(), form.altcha.data or "", by(), clock.now())
         except RobotCheckFailed:
             solved = False
         except (AddressError, SignUpRefused, SeedAnswerMissing):
