@@ -161,7 +161,10 @@ def _session_over(_error: SessionOver) -> ResponseReturnValue:
 def _page() -> str | None:
     """The page that somebody is on, to come back to after logging in; None where no address leads back to it."""
     if wants_fragment():
-        current = urlsplit(request.headers.get("HX-Current-URL", ""))
+        try:
+            current = urlsplit(request.headers.get("HX-Current-URL", ""))
+        except ValueError:
+            return None
         return own_path(f"{current.path}?{current.query}" if current.query else current.path)
     return request.full_path.rstrip("?") if request.method == "GET" else None
 

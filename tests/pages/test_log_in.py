@@ -395,6 +395,15 @@ def test_one_address_is_limited_and_others_are_not(client, person):
     assert client.post("/log-in", data={"email": "b@tech.gov.sg", "csrf_token": token}).status_code == 303
 
 
+def test_what_is_refused_does_not_count_for_the_address(client, person):
+    client.get("/log-in")
+    token = client.csrf_token()
+    for form in ({"email": EMAIL}, {"email": "", "csrf_token": token}, {"email": "peter", "csrf_token": token}):
+        for _ in range(21):
+            assert client.post("/log-in", data=form).location == "/log-in"
+    assert client.post("/log-in", data={"email": EMAIL, "csrf_token": token}).location == "/log-in/code"
+
+
 def test_a_session_ends_when_idle_and_at_its_end(client, person, totp, now, set_now):
     log_in(client, totp, now)
     for minutes in range(29, 12 * 60, 29):
@@ -431,9 +440,9 @@ def test_a_press_after_the_session_ended_leads_to_logging_in_and_back(client, ma
     ):
         assert answer.status_code == 204
         assert answer.headers["HX-Redirect"] == "/log-in?next=/admin/requests?after%3Dx"
-    evil = {"HX-Current-URL": "https://evil.example//evil.example/x"}
-    answer = client.htmx("POST", f"/admin/requests/{request.id}/approve", headers=evil)
-    assert answer.headers["HX-Redirect"] == "/log-in"
+    for evil in ("https://evil.example//evil.example/x", "https://[evil.example/x", "http://a]b/x"):
+        answer = client.htmx("POST", f"/admin/requests/{request.id}/approve", headers={"HX-Current-URL": evil})
+        assert answer.headers["HX-Redirect"] == "/log-in"
 
 
 @pytest.mark.parametrize("htmx", [False, True], ids=["page", "htmx"])
