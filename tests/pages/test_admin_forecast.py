@@ -198,22 +198,44 @@ def test_what_nobody_offers_is_refused(client, admin, late):
     assert not fresh(one).under_investigation
 
 
-def test_the_brake_tells_and_an_admin_lets_it_run(client, admin, held, now, policy):
+def test_a_leave_that_has_ended_can_be_given_anew(client, admin, held, now, set_now):
+    client.get("/admin/forecast")
+    client.submit("/admin/forecast/held/expiry", seen="3", reason="why")
+    for minutes, offered in ((29, False), (58, False), (61, True)):
+        set_now(now + timedelta(minutes=minutes))
+        page = client.get("/admin/forecast").text
+        assert ('action="/admin/forecast/held/expiry"' in page) is offered
+
+
+def test_the_brake_tells_and_an_admin_lets_it_run(client, admin, held, make, now, policy):
     page = client.get("/admin/forecast").text
     assert "Expiry of TechPass is held: it would terminate 3 accounts" in page
     assert "up to 2 at once" in page
     assert "late0@tech.gov.sg, late1@tech.gov.sg, late2@tech.gov.sg" in page
     address = "/admin/forecast/held/expiry"
-    answer = client.submit(address, seen="3", reason=" ")
-    assert "Enter a reason" in client.get(answer.location).text
-    answer = client.submit(address, seen="2", reason="a term’s end")
-    assert "by now it would be 3." in client.get(answer.location).text
+    for changes, problem in (
+        ({"reason": " "}, "Enter a reason"),
+        ({"reason": "x" * 201}, "200 characters or fewer"),
+        ({"seen": "2"}, "By now it would terminate 3 accounts"),
+        ({"seen": "²"}, "the number is missing"),
+        ({"csrf_token": "rubbish"}, "open for too long"),
+    ):
+        answer = client.submit(address, **{"seen": "3", "reason": "a term’s end"} | changes)
+        assert answer.status_code == 422
+        assert problem in answer.text
+        assert 'name="seen" value="3"' in answer.text
+        assert f'name="reason" value="{changes.get("reason", "a term’s end").strip()}"' in answer.text
     assert brake.held()[0].allowed is None
     answer = client.submit(address, seen="3", reason="a term’s end")
     page = client.get(answer.location).text
     assert "The next sweep will terminate 3 accounts" in page
     assert "Let run by an admin" in page
     assert 'action="/admin/forecast/held/expiry"' not in page
+    make.sign_in(client, make.admin("other@tech.gov.sg"))
+    client.get("/admin/requests")
+    answer = client.submit(address, seen="3", reason="the same")
+    assert "Nothing was changed: admin@tech.gov.sg let it run at 10:00 already." in client.get(answer.location).text
+    assert db.session.scalar(select(func.count()).where(AuditEvent.action == brake.ALLOWED)) == 1
     assert sweep.sweep(now, replace(policy, sweep_limit=2)).done["expired"] == 3
     client.get("/admin/requests")
     assert "is held" not in client.get("/admin/forecast").text

@@ -17,7 +17,7 @@ from webapp.extensions import db
 from webapp.models import Account, AuditEvent, DailyCount, HeldSweep, Invitation, Mail
 from webapp.services import brake, expiry, sweep
 from webapp.services.audit import By
-from webapp.services.errors import MoreFallDue, NotFound, ReasonMissing
+from webapp.services.errors import AlreadyAllowed, MoreFallDue, NotFound, ReasonMissing
 
 MINUTE = timedelta(minutes=1)
 WHY = "a holiday camp that never began"
@@ -140,6 +140,42 @@ def test_an_admin_lets_it_run_once(app, three, make, later, small, admin):
     for _ in range(3):
         make.invitation()
     assert sweep.sweep(later + MINUTE, small).held == {"expiry": 3}, "the leave is used up"
+
+
+def test_a_second_admin_is_told_who_let_it_run(three, make, later, small, admin):
+    other = By.person(make.admin(), "192.0.2.2")
+    email = db.session.get_one(Account, admin.account_id).email
+    sweep.sweep(later, small)
+    brake.allow("expiry", 3, WHY, admin, later)
+    with pytest.raises(AlreadyAllowed) as error:
+        brake.allow("expiry", 2, "another", other, later + MINUTE)
+    assert (error.value.by, error.value.at) == (email, later)
+    assert brake.allow("expiry", 3, WHY, admin, later + MINUTE) == 3, "the same press once more"
+    (row,) = brake.held()
+    assert (row.allowed_at, row.allowed_by_id) == (later, admin.account_id)
+    assert len(told(brake.ALLOWED)) == 1
+
+    assert not brake.is_allowed(row, later + 61 * MINUTE)
+    assert brake.allow("expiry", 3, WHY, other, later + 61 * MINUTE) == 3, "a leave that has ended is given anew"
+    assert len(told(brake.ALLOWED)) == 2
+
+
+def test_admins_at_once_let_it_run_once(app, three, make, later, small):
+    admins = [By.person(make.admin(), "192.0.2.1") for _ in range(4)]
+    sweep.sweep(later, small)
+    barrier = Barrier(4)
+
+    def one(admin):
+        with app.app_context():
+            barrier.wait()
+            try:
+                return brake.allow("expiry", 3, WHY, admin, later)
+            except AlreadyAllowed:
+                return None
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(one, admins), key=str) == [3, None, None, None]
+    assert len(told(brake.ALLOWED)) == 1
 
 
 def test_what_came_after_the_admin_looked_is_not_let_through(three, make, later, small, admin):

@@ -49,4 +49,4 @@ class SelectionForm(PortalForm):
 
 class AllowForm(PortalForm):
     seen = HiddenField(validators=[Regexp(r"\A[0-9]{1,12}\Z", message="Load the page again: the number is missing")])
-    reason = StringField("Reason", filters=[squeeze], validators=_REASON)
+    reason = StringField("Why it may run", filters=[squeeze], validators=_REASON)

@@ -13,10 +13,10 @@ from webapp.domain.brake import HISTORY_DAYS, may_run, never_unusual, usual
 from webapp.domain.business_days import singapore_date
 from webapp.domain.measures import Measure
 from webapp.extensions import db
-from webapp.models import DailyCount, HeldSweep
+from webapp.models import Account, DailyCount, HeldSweep
 from webapp.models.base import insert_new
 from webapp.services import audit
-from webapp.services.errors import MoreFallDue, NotFound
+from webapp.services.errors import AlreadyAllowed, MoreFallDue, NotFound
 from webapp.services.reasons import squeezed
 from webapp.services.sets import count_up_to
 
@@ -112,17 +112,31 @@ def _ended_lately(now: datetime) -> Sequence[int]:
     ).all()
 
 
+def is_allowed(row: HeldSweep, now: datetime) -> bool:
+    """Whether the next sweep does what is held, as things stand."""
+    return may_run(row.would_end, row.allowed, row.allowed_at, now)
+
+
 def allow(part: str, seen: int, reason: str, by: audit.By, now: datetime) -> int:
     """Let a held part end as many accounts as the admin has ``seen``, at the next sweep, which is woken; how many.
 
     Should more be due by then it is held again, and after an hour as well. ``reason`` goes on record for good, so it
-    must name nobody. Raises `ReasonMissing`, `NotFound` where nothing is held any more, or `MoreFallDue`.
+    must name nobody. Whoever lets it run twice is answered twice, and it is done once.
+
+    Raises `ReasonMissing`, `NotFound` where nothing is held any more, `AlreadyAllowed` or `MoreFallDue`.
     """
     reason = squeezed(reason)
     row = db.session.get(HeldSweep, part, with_for_update=True, populate_existing=True)
     if row is None:
         db.session.rollback()
         raise NotFound
+    if row.allowed is not None and row.allowed_at is not None and is_allowed(row, now):
+        allowed, allowed_at, allowed_by_id = row.allowed, row.allowed_at, row.allowed_by_id
+        db.session.rollback()
+        if allowed_by_id == by.account_id:
+            return allowed
+        email = db.session.scalar(select(Account.email).where(Account.id == allowed_by_id))
+        raise AlreadyAllowed(email or "another admin", allowed_at)
     if row.would_end > seen:
         more = row.would_end
         db.session.rollback()

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from datetime import date
+    from datetime import date, datetime
 
 
 class ServiceError(Exception):
@@ -245,6 +245,14 @@ class ReportInvalid(ServiceError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
+
+
+class AlreadyAllowed(ServiceError):
+    """Another admin has let the held part of the sweep run: ``by`` is their address, ``at`` when (rule 8.7)."""
+
+    def __init__(self, by: str, at: datetime) -> None:
+        super().__init__(by, at)
+        self.by, self.at = by, at
 
 
 class MoreFallDue(ServiceError):

@@ -13,7 +13,7 @@ from webapp.access import Audience, allow, by
 from webapp.domain.brake import HISTORY_DAYS
 from webapp.emails.render import preview
 from webapp.extensions import csrf
-from webapp.formatting import sg_day
+from webapp.formatting import sg_day, sg_time
 from webapp.forms.admin_forecast import AllowForm, SelectionForm
 from webapp.htmx import go_to, wants_fragment
 from webapp.models import Mail
@@ -22,6 +22,7 @@ from webapp.security import FRAME_POLICY
 from webapp.services import brake, extending, rehearsal, selection
 from webapp.services import forecast as service
 from webapp.services.errors import (
+    AlreadyAllowed,
     DayRefused,
     MoreFallDue,
     NotFound,
@@ -92,14 +93,21 @@ def index() -> str:
     kind, day = _asked()
     if kind is not None:
         return _list(kind, day)
-    held = brake.held()
+    return _table()
+
+
+def _table(part: str = "", form: AllowForm | None = None) -> str:
+    """The table, and what is held, with what was typed to let ``part`` of it run."""
+    now, held = clock.now(), brake.held()
     return render_template(
         "admin_forecast/page.html",
-        ahead=service.ahead(clock.now()),
+        ahead=service.ahead(now),
         kinds=KIND_NAMES,
         held=held,
         parts=PARTS,
         first=_first(held),
+        allowed={row.part for row in held if brake.is_allowed(row, now)},
+        forms={part: form},
         on_hold=service.count_on_hold(),
         most=service.MOST_COUNTED,
         history=HISTORY_DAYS,
@@ -126,18 +134,25 @@ def allow_part(part: str) -> ResponseReturnValue:
         abort(404)
     form = AllowForm()
     if not form.validate():
-        problem = next(error for errors in form.errors.values() for error in errors)
-        flash(f"Nothing was changed. {problem}.", "error")
-        return go_to(url_for("admin_forecast.index"))
+        return _table(part, form), 422
+    what = PARTS[part][2]
     try:
         count = brake.allow(part, int(form.seen.data or 0), form.reason.data or "", by(), clock.now())
     except NotFound:
-        flash("Nothing was changed: this part of the sweep is not held any more.", "info")
+        flash(
+            "Nothing was changed: this part of the sweep is not held any more. It was let run, or no more than usual "
+            "are due by now; the audit log says which.",
+            "info",
+        )
+    except AlreadyAllowed as error:
+        flash(f"Nothing was changed: {error.by} let it run at {sg_time(error.at)} already.", "info")
     except MoreFallDue as error:
-        flash(f"Nothing was changed: by now it would be {error.due:,}. Look again before you let it run.", "info")
+        would = what.format(f"{error.due:,}")
+        form.form_errors.append(f"By now it would {would}. Look again before you let it run")
+        return _table(part, form), 422
     else:
-        what = PARTS[part][2].format(f"{count:,}")
-        flash(f"The next sweep will {what}, within a minute. Should more be due by then, it is held again.", "success")
+        will = what.format(f"{count:,}")
+        flash(f"The next sweep will {will}, within a minute. Should more be due by then, it is held again.", "success")
     return go_to(url_for("admin_forecast.index"))
 
 
