@@ -291,7 +291,7 @@ def test_todays_numbers_stand_beside_yesterdays(client, admin):
     count_day(0, signed_up=7, approved=6)
     said = read(client.get("/admin"))
     assert "Tuesday, 24 November 2026, as of 02:35." in said
-    assert "Signed up 7 1,234 yesterday Approved 6 0 yesterday Activated 0 0 yesterday" in said
+    assert "Signed up or invited 7 1,234 yesterday Approved 6 0 yesterday Activated 0 0 yesterday" in said
     assert "Expired 0 5 yesterday" in said
 
 
@@ -307,7 +307,7 @@ def test_each_plot_has_its_words_and_its_table(client, admin):
     assert "21 Nov 2026 40" in said
     assert "22 Nov 2026 not counted" in said
     assert "the longest, 3 days 4 hours, on 21 Nov 2026." in said
-    assert "40 · 80% of sign-ups" in said
+    assert "40 · 80% of all" in said
     assert "25 · 62% of approved" in said
     assert "5 · 20% of activated" in said
     assert "Onboarded to SEED 5 20% 10%" in said
@@ -326,5 +326,5 @@ def test_where_nobody_signed_up_there_is_no_funnel(client, admin):
     count_day(0)
     page = client.get("/admin")
     assert 'role="img"' not in page.text
-    assert "Nobody has signed up in these days." in read(page)
+    assert "Nobody has signed up or been invited in these days." in read(page)
     assert "No request waited for an hour or more." in read(page)

@@ -20,9 +20,13 @@ MIDNIGHT = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 
 
-def happen(action, at, **detail):
-    audit.record(action, None, audit.SYSTEM, at, **detail)
+def happen(action, at, account=None, **detail):
+    audit.record(action, account.id if account else None, audit.SYSTEM, at, **detail)
     db.session.commit()
+
+
+def onboarded(account, at, device=1):
+    happen("device.status", at, account, device=device, status="onboarded", source="mdm")
 
 
 def counted(day=TODAY):
@@ -44,16 +48,17 @@ def writes(app):
     event.remove(db.engine, "before_cursor_execute", note)
 
 
-def test_each_measure_counts_what_it_names(app, now):
-    happen("sign_up.requested", now, seed=True)
+def test_each_measure_counts_what_it_names(app, make, now):
+    person = make.account()
+    happen("sign_up.requested", now, person, seed=True)
     happen("sign_up.repeated", now)
     for _ in range(3):
-        happen("techpass.approved", now, request=1)
-    happen("techpass.approval_undone", now, request=1)
-    happen("seed.approved", now, request=2)
-    happen("account.activated", now)
-    happen("device.status", now, device=1, status="software_installed", source="mdm")
-    happen("device.status", now, device=1, status="onboarded", source="mdm")
+        happen("techpass.approved", now, person, request=1)
+    happen("techpass.approval_undone", now, person, request=1)
+    happen("seed.approved", now, person, request=2)
+    happen("account.activated", now, person)
+    happen("device.status", now, person, device=1, status="software_installed", source="mdm")
+    onboarded(person, now)
     happen("account.terminated", now, reason=REASON)
     happen("account.terminated", now, reason=REASON, notice="failed")
     happen("account.terminated", now, reason="not signed in")
@@ -68,31 +73,51 @@ def test_each_measure_counts_what_it_names(app, now):
     }
 
 
+def test_each_step_from_asking_to_seed_counts_the_same_people_each_once(app, make, now):
+    invited, signed_up, operators = (make.account() for _ in range(3))
+    happen("invite.requested", now, invited)
+    happen("invite.sent_again", now, invited, kind="techpass")
+    happen("sign_up.requested", now, signed_up, seed=True)
+    happen("invite.repeated", now, signed_up)
+    for person in (invited, signed_up):
+        happen("techpass.approved", now, person, request=1)
+    for person in (invited, signed_up, operators):
+        happen("account.activated", now, person)
+    onboarded(signed_up, now, device=1)
+    onboarded(signed_up, now, device=2)
+    onboarded(operators, now)
+    onboarded(signed_up, now + DAY, device=3)
+    onboarded(invited, now + DAY)
+    statistics.count(now + DAY)
+    assert counted() == {"signed_up": 2, "approved": 2, "activated": 2, "seed_onboarded": 1}
+    assert counted(TODAY + DAY) == {"seed_onboarded": 1}
+
+
 def test_a_day_begins_and_ends_at_midnight_in_singapore(app, now):
     for at in (MIDNIGHT - SECOND, MIDNIGHT, MIDNIGHT + SECOND, MIDNIGHT + DAY - SECOND, MIDNIGHT + DAY):
-        happen("account.activated", at)
+        happen("sign_up.requested", at)
     statistics.count(now + DAY)
-    assert [counted(TODAY + DAY * each).get("activated") for each in (-1, 0, 1)] == [1, 3, 1]
+    assert [counted(TODAY + DAY * each).get("signed_up") for each in (-1, 0, 1)] == [1, 3, 1]
 
 
 def test_the_first_run_counts_90_days(app, now):
-    happen("account.activated", now - 89 * DAY)
-    happen("account.activated", now - 90 * DAY)
+    happen("sign_up.requested", now - 89 * DAY)
+    happen("sign_up.requested", now - 90 * DAY)
     assert statistics.count(now) == 90 * 7
     days = db.session.scalars(select(DailyCount.day).distinct().order_by(DailyCount.day)).all()
     assert (days[0], days[-1], len(days)) == (TODAY - 89 * DAY, TODAY, 90)
-    assert counted(TODAY - 89 * DAY) == {"activated": 1}
+    assert counted(TODAY - 89 * DAY) == {"signed_up": 1}
 
 
 def test_a_later_run_counts_today_alone_and_writes_only_news(app, now, writes):
-    happen("account.activated", now)
+    happen("sign_up.requested", now)
     statistics.count(now)
     writes.clear()
     assert statistics.count(now + SECOND) == 0
     assert writes == []
-    happen("account.activated", now + SECOND)
+    happen("sign_up.requested", now + SECOND)
     assert statistics.count(now + 2 * SECOND) == 1
-    assert counted() == {"activated": 2}
+    assert counted() == {"signed_up": 2}
 
 
 def test_that_nothing_has_changed_is_noted_now_and_then(app, now):
@@ -106,23 +131,23 @@ def test_that_nothing_has_changed_is_noted_now_and_then(app, now):
 def test_yesterday_is_counted_until_an_hour_after_its_end(app, now):
     statistics.count(now)
     end = MIDNIGHT + DAY
-    happen("account.activated", now)
+    happen("sign_up.requested", now)
     statistics.count(end + HOUR - SECOND)
-    assert counted() == {"activated": 1}
-    happen("account.activated", now)
+    assert counted() == {"signed_up": 1}
+    happen("sign_up.requested", now)
     statistics.count(end + HOUR + timedelta(minutes=5))
-    assert counted() == {"activated": 2}
-    happen("account.activated", now)  # Nothing commits that late; it shows that the day is settled.
+    assert counted() == {"signed_up": 2}
+    happen("sign_up.requested", now)  # Nothing commits that late; it shows that the day is settled.
     statistics.count(end + 2 * HOUR)
-    assert counted() == {"activated": 2}
+    assert counted() == {"signed_up": 2}
 
 
 def test_what_happened_while_nothing_ran_is_made_good(app, now):
     statistics.count(now - 4 * DAY)
     for back in (4, 3, 2, 1):
-        happen("account.activated", now - back * DAY + HOUR)
+        happen("sign_up.requested", now - back * DAY + HOUR)
     statistics.count(now)
-    assert [counted(TODAY - back * DAY).get("activated") for back in (4, 3, 2, 1, 0)] == [1, 1, 1, 1, None]
+    assert [counted(TODAY - back * DAY).get("signed_up") for back in (4, 3, 2, 1, 0)] == [1, 1, 1, 1, None]
 
 
 def test_the_oldest_wait_of_a_day_is_the_longest_that_was_seen(app, make, now):
@@ -154,12 +179,12 @@ def test_a_day_that_was_watched_in_part_is_told_by_the_requests(app, make, now):
 
 
 def test_two_counters_at_once_do_no_harm(app, now, monkeypatch):
-    happen("account.activated", now)
+    happen("sign_up.requested", now)
     statistics.count(now)
     # As one who read before the other wrote.
     monkeypatch.setattr(statistics, "_known", lambda _days: {})
     statistics.count(now + SECOND)
-    assert counted() == {"activated": 1}
+    assert counted() == {"signed_up": 1}
 
 
 def test_the_numbers_are_given_in_their_order_and_gaps_are_gaps(app, make, now):

@@ -193,7 +193,7 @@ def test_the_start_page_takes_six_and_asks_for_itself_by_five_whatever_waits(cli
 def test_counting_the_day_takes_four_and_writes_once(make, statements, now):
     make.request()
     statistics.count(now)
-    audit.record("account.activated", None, audit.SYSTEM, now)
+    audit.record("sign_up.requested", None, audit.SYSTEM, now)
     db.session.commit()
     sent = statements(lambda: statistics.count(now))
     assert [each.split()[0] for each in sent] == ["SELECT", "SELECT", "SELECT", "INSERT"], sent

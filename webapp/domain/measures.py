@@ -8,10 +8,13 @@ from enum import StrEnum
 class Measure(StrEnum):
     """A number for one day in Singapore."""
 
+    # The same people from here to SEED, each once: what one step has of them, the step before has too.
     SIGNED_UP = "signed_up"
+    """People who signed up, or whom an officer asked for."""
     APPROVED = "approved"
     ACTIVATED = "activated"
     SEED_ONBOARDED = "seed_onboarded"
+    """People whose first device was onboarded."""
     EXPIRED = "expired"
     """TechPass invitations that ran out, each of which ended an account."""
     ENDED = "ended"

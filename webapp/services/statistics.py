@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, exists, func, or_, select
+from sqlalchemy.orm import aliased
 
 from webapp.domain.business_days import singapore_date, start_of_day
 from webapp.domain.lifecycle import DeviceStatus, RequestState
@@ -36,12 +37,38 @@ _SETTLED_AFTER = timedelta(hours=1)
 _SEEN_AGAIN_AFTER = timedelta(minutes=5)
 """How often a number that has not changed is written all the same, so that a page can say as of when it holds."""
 
+_earlier = aliased(AuditEvent)
+
+
+def _before(action: str, *more: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether an event comes after an ``action`` that is on record of the same account."""
+    return exists().where(
+        _earlier.account_id == AuditEvent.account_id,
+        _earlier.id < AuditEvent.id,
+        # Changed, so that no index finds it: one account's events are few, all of one kind are many.
+        _earlier.action.concat("") == action,
+        *more,
+    )
+
+
+def _is_onboarded(event: type[AuditEvent]) -> ColumnElement[bool]:
+    onboarded: ColumnElement[bool] = event.detail["status"].as_string() == str(DeviceStatus.ONBOARDED)
+    return onboarded
+
+
+_WAS_APPROVED = _before("techpass.approved")
+"""Nobody approves the accounts that the operator makes: they are in no step."""
+
 _HAPPENED: dict[Measure, ColumnElement[bool]] = {
-    Measure.SIGNED_UP: AuditEvent.action == "sign_up.requested",
+    Measure.SIGNED_UP: AuditEvent.action.in_(("sign_up.requested", "invite.requested")),
     Measure.APPROVED: AuditEvent.action == "techpass.approved",
-    Measure.ACTIVATED: AuditEvent.action == "account.activated",
+    Measure.ACTIVATED: and_(AuditEvent.action == "account.activated", _WAS_APPROVED),
+    # A person's first device: with more than one, or another one later, they are still one person.
     Measure.SEED_ONBOARDED: and_(
-        AuditEvent.action == "device.status", AuditEvent.detail["status"].as_string() == str(DeviceStatus.ONBOARDED)
+        AuditEvent.action == "device.status",
+        _is_onboarded(AuditEvent),
+        _WAS_APPROVED,
+        ~_before("device.status", _is_onboarded(_earlier)),
     ),
     Measure.EXPIRED: and_(AuditEvent.action == "account.terminated", AuditEvent.detail["reason"].as_string() == REASON),
     Measure.ENDED: AuditEvent.action == "account.terminated",
@@ -49,6 +76,7 @@ _HAPPENED: dict[Measure, ColumnElement[bool]] = {
 _APPROVAL_UNDONE = AuditEvent.action == "techpass.approval_undone"
 _ACTIONS = (
     "sign_up.requested",
+    "invite.requested",
     "techpass.approved",
     "techpass.approval_undone",
     "account.activated",

@@ -31,20 +31,20 @@ blueprint = Blueprint("admin_start", __name__, url_prefix="/admin")
 _SMALL = plots.Frame(width=340, height=180, left=40)
 _WIDE = plots.Frame(width=520, height=240, left=48, bottom=30)
 _TODAY = (
-    ("Signed up", Measure.SIGNED_UP),
+    ("Signed up or invited", Measure.SIGNED_UP),
     ("Approved", Measure.APPROVED),
     ("Activated", Measure.ACTIVATED),
     ("Onboarded to SEED", Measure.SEED_ONBOARDED),
     ("Expired", Measure.EXPIRED),
 )
 _BY_DAY = (
-    ("Sign-ups", Measure.SIGNED_UP),
+    ("Sign-ups and invitations", Measure.SIGNED_UP),
     ("Activations", Measure.ACTIVATED),
     ("Expiries", Measure.EXPIRED),
 )
 _FUNNEL = (
-    ("Signed up", Measure.SIGNED_UP, ""),
-    ("Approved", Measure.APPROVED, "sign-ups"),
+    ("Signed up or invited", Measure.SIGNED_UP, ""),
+    ("Approved", Measure.APPROVED, "all"),
     ("Activated", Measure.ACTIVATED, "approved"),
     ("Onboarded to SEED", Measure.SEED_ONBOARDED, "activated"),
 )
@@ -118,7 +118,7 @@ def _happened(title: str, measure: Measure, numbers: Numbers) -> Series:
         summary = f"{total:,} in all; the most, {most:,}, on {peak}."
     rows = [(day, None if number is None else f"{number:,}") for day, number in zip(numbers.days, counted, strict=True)]
     plot = plots.bars(numbers.days, counted, _SMALL) if total else None
-    return Series(what, title, summary, title, plot, rows[::-1])
+    return Series(measure.value, title, summary, title, plot, rows[::-1])
 
 
 def _queue_age(numbers: Numbers) -> Series:
