@@ -70,6 +70,19 @@ def test_a_row_says_how_somebody_stands(client, make, admin):
     assert client.get("/admin/accounts?status=odd&role=boss&agency=-1&before=x&q=wei").status_code == 200
 
 
+@pytest.mark.parametrize("address", ["status=disabled&hold=on_hold", "status=on_hold"])
+def test_who_is_on_hold_is_filtered_by_a_filter_that_is_seen(client, make, admin, address):
+    make.account(AccountStatus.DISABLED, "wei@tech.gov.sg", under_investigation=True)
+    make.account(AccountStatus.DISABLED, "tan@tech.gov.sg")
+    page = client.get(f"/admin/accounts?{address}")
+    assert found(page) == ["wei@tech.gov.sg"]
+    assert re.search(
+        r'<select[^>]* name="hold">\s*<option value="">Any</option>\s*<option value="on_hold" selected>', page.text
+    )
+    assert '<input type="hidden" name="hold"' not in page.text
+    assert found(client.get("/admin/accounts?status=disabled&hold=")) == ["tan@tech.gov.sg", "wei@tech.gov.sg"]
+
+
 # One person.
 
 

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 blueprint = Blueprint("admin_accounts", __name__, url_prefix="/admin/accounts")
 
 ON_HOLD = "on_hold"
-"""Chosen in place of a status, whatever that is."""
 STATUS_NAMES = {status: status.capitalize() for status in AccountStatus} | {AccountStatus.DELETED: "Data deleted"}
 ROLE_NAMES = {Role.OFFICER: "Public officer", Role.AUDITOR: "Auditor", Role.ADMIN: "Admin"}
 LINK_NAMES = {
@@ -87,7 +86,8 @@ def index() -> str:
         status=_chosen("status", AccountStatus),
         role=_chosen("role", Role),
         account_type=_chosen("person", AccountType),
-        on_hold=ON_HOLD in (request.args.get("status"), request.args.get("hold")),
+        # Once it was one of the statuses: addresses that were kept go on to work.
+        on_hold=ON_HOLD in (request.args.get("hold"), request.args.get("status")),
         asked_for_by=paging.key("asked_for_by"),
     )
     before = paging.key()
@@ -101,7 +101,7 @@ def index() -> str:
         return render_template("admin_accounts/_list.html", **listed)
     choices = {
         "agencies": agencies(),
-        "statuses": [*STATUS_NAMES.items(), (ON_HOLD, "On hold")],
+        "statuses": STATUS_NAMES.items(),
         "roles": ROLE_NAMES.items(),
     }
     inviter = _get(wanted.asked_for_by) if wanted.asked_for_by else None
