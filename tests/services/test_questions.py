@@ -12,12 +12,13 @@ from webapp.domain.lifecycle import MailState, RequestKind, SeedStatus
 from webapp.emails.purpose import has_ended
 from webapp.emails.render import load, render
 from webapp.extensions import db
-from webapp.models import Account, AuditEvent, Mail, Note, Question, Request
+from webapp.models import Account, AuditEvent, Invitee, Mail, Note, Question, Request
 from webapp.services import audit, notes, purge, questions, receipts, requests, undo
 from webapp.services.errors import (
     AlreadyAsked,
     AlreadyDecided,
     NotFound,
+    OwnInvitee,
     OwnRequest,
     QuestionClosed,
     TextMissing,
@@ -69,6 +70,27 @@ def test_a_question_is_mailed_answered_once_and_on_record_without_its_words(app,
     assert [event.action for event in events] == ["request.asked", "request.answered"]
     assert "team" not in repr([event.detail for event in events])
     assert has_ended(load([mail])[0], now)
+
+
+def test_nobody_asks_whom_they_invited_themselves(app, make, now, admin):
+    request = make.request()
+    address = account_of(request).email
+    invitee = Invitee(
+        inviter_id=admin.account_id,
+        account_id=request.account_id,
+        email=address,
+        email_folded=address,
+        is_theirs=True,
+        asked_at=now,
+    )
+    db.session.add(invitee)
+    db.session.commit()
+    with pytest.raises(OwnInvitee):
+        questions.ask(request.id, "Which team?", admin, now)
+    assert not db.session.scalars(select(Question)).all()
+    invitee.is_theirs = False
+    db.session.commit()
+    questions.ask(request.id, "Which team?", admin, now)
 
 
 def test_one_question_at_a_time(app, make, now, admin):

@@ -1,15 +1,15 @@
-"""What every change begins with that an admin makes on somebody's account (rules 8.3 and 8.9)."""
+"""What all begins with that an admin does with somebody's account or request (rules 5.1, 8.3 and 8.9)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 
 from webapp.domain.lifecycle import AccountStatus, Role
 from webapp.extensions import db
-from webapp.models import Account
-from webapp.services.errors import LastAdmin, NotFound, OwnAccount
+from webapp.models import Account, Invitee
+from webapp.services.errors import LastAdmin, NotFound, OwnAccount, OwnInvitee, OwnRequest
 from webapp.services.held import hold, hold_admins
 from webapp.services.reasons import squeezed
 
@@ -30,6 +30,19 @@ def begin(account_id: int, reason: str, by: By) -> tuple[Account, str]:
         db.session.rollback()
         raise NotFound
     return account, reason
+
+
+def refuse_own(account_id: int, by: By) -> None:
+    """Nobody deals with a request of their own, or of whom they asked for: `OwnRequest`, `OwnInvitee` (section 5)."""
+    if by.account_id is None:
+        return
+    if by.account_id == account_id:
+        db.session.rollback()
+        raise OwnRequest
+    asked = exists().where(Invitee.account_id == account_id, Invitee.inviter_id == by.account_id, Invitee.is_theirs)
+    if db.session.scalar(select(asked)):
+        db.session.rollback()
+        raise OwnInvitee
 
 
 def begin_taking(account_id: int, reason: str, by: By) -> tuple[Account, str]:

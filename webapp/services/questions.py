@@ -20,7 +20,8 @@ from webapp.extensions import db
 from webapp.models import Account, Question, Request
 from webapp.models.base import insert_new
 from webapp.services import audit, outbox, receipts
-from webapp.services.errors import AlreadyAsked, AlreadyDecided, NotFound, OwnRequest, QuestionClosed, TextMissing
+from webapp.services.acting import refuse_own
+from webapp.services.errors import AlreadyAsked, AlreadyDecided, NotFound, QuestionClosed, TextMissing
 from webapp.services.keys import secret_key, secret_keys
 from webapp.services.sets import among
 
@@ -62,7 +63,8 @@ def of(request_ids: Sequence[int]) -> dict[int, list[Asked]]:
 def ask(request_id: int, text: str, by: audit.By, now: datetime) -> None:
     """Ask the applicant for more; they are mailed the question, one line, and where to answer it.
 
-    Raises `NotFound`, `OwnRequest`, `TextMissing`, `AlreadyDecided`, or `AlreadyAsked` while another question waits.
+    Raises `NotFound`, `OwnRequest`, `OwnInvitee`, `TextMissing`, `AlreadyDecided`, or `AlreadyAsked` while another
+    question waits.
     """
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())[:LONGEST_QUESTION]
     if not text:
@@ -72,9 +74,7 @@ def ask(request_id: int, text: str, by: audit.By, now: datetime) -> None:
     if request is None:
         raise NotFound
     account = request.account
-    if by.account_id == account.id:
-        db.session.rollback()
-        raise OwnRequest
+    refuse_own(account.id, by)
     # The account first: whoever decides on the request does the same.
     db.session.refresh(account, with_for_update={"key_share": True})
     db.session.refresh(request, ["state"])

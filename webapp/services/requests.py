@@ -21,11 +21,10 @@ from webapp.domain.lifecycle import (
 from webapp.extensions import db
 from webapp.models import Account, Agency, Invitee, Request
 from webapp.services import audit, holidays, outbox
+from webapp.services.acting import refuse_own
 from webapp.services.errors import (
     AlreadyDecided,
     NotFound,
-    OwnInvitee,
-    OwnRequest,
     ReasonMissing,
     ServiceError,
     TechPassFirst,
@@ -48,7 +47,7 @@ def approve(request_id: int, by: audit.By, now: datetime, policy: Policy) -> Req
 
     Where an admin decides, the mail waits for as long as it can be taken back (see `webapp.services.undo`).
 
-    Raises `NotFound`, `AlreadyDecided`, `OwnRequest`, or `TechPassFirst` for SEED without an approved TechPass.
+    Raises `NotFound`, `AlreadyDecided`, `OwnRequest`, `OwnInvitee`, or `TechPassFirst` for SEED without a TechPass.
     """
     request = _decide(request_id, RequestState.APPROVED, "", by, now)
     account = request.account
@@ -85,7 +84,7 @@ def _promise_seed(account: Account, now: datetime) -> None:
 def reject(request_id: int, reason: str, by: audit.By, now: datetime, policy: Policy) -> Request:
     """Reject one request, with a reason that the applicant is mailed (rule 2.3). TechPass takes its SEED with it.
 
-    Raises `NotFound`, `AlreadyDecided`, `OwnRequest` or `ReasonMissing`.
+    Raises `NotFound`, `AlreadyDecided`, `OwnRequest`, `OwnInvitee` or `ReasonMissing`.
     """
     reason = " ".join(reason.split())
     if not reason:
@@ -198,20 +197,10 @@ def approve_automatically(now: datetime, policy: Policy, limit: int = 200) -> in
     return count
 
 
-def _asked_for_by(account_id: int, inviter_id: int) -> bool:
-    asked = exists().where(Invitee.account_id == account_id, Invitee.inviter_id == inviter_id, Invitee.is_theirs)
-    return bool(db.session.scalar(select(asked)))
-
-
 def _decide(request_id: int, state: RequestState, reason: str, by: audit.By, now: datetime) -> Request:
     """Settle an open request: the database's condition decides who was first (rule 2.4)."""
     request = find(request_id)
-    if by.account_id is not None and by.account_id == request.account_id:
-        db.session.rollback()
-        raise OwnRequest
-    if by.account_id is not None and _asked_for_by(request.account_id, by.account_id):
-        db.session.rollback()
-        raise OwnInvitee
+    refuse_own(request.account_id, by)
     # The account first, as whoever changes what belongs to it does (see `webapp.services.sets`). It may be changed at
     # the same instant by its other request, by its holder or by a sweep.
     db.session.refresh(request.account, with_for_update={"key_share": True, "of": Account})
