@@ -20,6 +20,7 @@ from webapp.models import Account, Actor, AuditEvent, BrowserSession, Invitation
 from webapp.services import (
     account_actions,
     accounts,
+    acting,
     audit,
     authenticators,
     expiry,
@@ -236,6 +237,23 @@ def test_an_invitation_sent_again_has_a_whole_life_and_the_old_link_is_void(make
     action, actor_id, _, detail = last_event(account)
     assert (action, actor_id, detail["reason"], detail["kind"]) == ("invitation.resent", admin.id, WHY, kind)
     assert detail["after"] == {"until": fresh_one.expires_at.isoformat()}
+
+
+def test_a_form_sent_twice_at_once_mails_one_link(app, make, by, now, policy):
+    account = make.account(AccountStatus.PENDING)
+    make.invitation(account)
+    number, seen, barrier = account.id, acting.last_event(account.id), Barrier(4)
+    db.session.commit()
+
+    def press(_):
+        with app.app_context():
+            barrier.wait()
+            account_actions.resend(number, InvitationKind.TECHPASS, WHY, by, now + DAY, policy, seen)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(press, range(4)))
+    assert mailed(account) == ["techpass_onboarding"]
+    assert len(db.session.scalars(select(AuditEvent.id).where(AuditEvent.action == "invitation.resent")).all()) == 1
 
 
 # Disable.

@@ -273,7 +273,7 @@ def test_the_page_of_a_person_takes_ten_however_much_happened(client, make, stat
     sent = statements(lambda: client.get(address))
     assert len(sent) == 10, sent
     assert len(statements(lambda: client.htmx("GET", f"{address}?before=50"))) == 3
-    assert len(statements(lambda: client.get(f"{address}/disable"))) == 3
+    assert len(statements(lambda: client.get(f"{address}/disable"))) == 4
 
 
 @pytest.mark.parametrize("rows", [1, 51])

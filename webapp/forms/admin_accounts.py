@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wtforms import DateField, RadioField, StringField
+from wtforms import DateField, HiddenField, RadioField, StringField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its types
 from wtforms.validators import DataRequired, InputRequired, Length
 
@@ -42,7 +42,13 @@ class ActionForm(PortalForm):
 
     stale = "This page was open for too long, so nothing was done. Check your answers and submit again."
 
+    seen = HiddenField()
     reason = _reason()
+
+    def last_seen(self) -> int | None:
+        """The last event on record when the form was shown; None where that is garbled."""
+        text = self.seen.data or ""
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 class ResendForm(ActionForm):

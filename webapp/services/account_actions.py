@@ -13,7 +13,7 @@ from webapp import emails
 from webapp.domain.lifecycle import AccountStatus, InvitationKind, SeedStatus
 from webapp.extensions import db
 from webapp.services import audit, expiry, log_in, outbox, roles, seed
-from webapp.services.acting import begin, begin_taking
+from webapp.services.acting import begin, begin_taking, is_repeated
 from webapp.services.errors import NotPossible
 from webapp.services.extending import waits_for
 from webapp.services.inactivity import disable_silently
@@ -79,9 +79,23 @@ def resendable(account: Account, live: Collection[InvitationKind]) -> Sequence[I
     return [kind for kind, does in fits.items() if does and kind in live]
 
 
-def resend(account_id: int, kind: InvitationKind, reason: str, by: audit.By, now: datetime, policy: Policy) -> None:
-    """Send an invitation again: a new link with a whole life before it, and the old one void (rule 3.8)."""
+def resend(
+    account_id: int,
+    kind: InvitationKind,
+    reason: str,
+    by: audit.By,
+    now: datetime,
+    policy: Policy,
+    seen: int | None = None,
+) -> None:
+    """Send an invitation again: a new link with a whole life before it, and the old one void (rule 3.8).
+
+    ``seen`` is the last event that the form knew of: sent twice, it sends one mail (see `acting.is_repeated`).
+    """
     account, reason = begin(account_id, reason, by)
+    if is_repeated(account, "invitation.resent", seen, kind=kind):
+        db.session.rollback()
+        return
     link = live_invitation(account.id, kind)
     if kind not in resendable(account, [link.kind] if link else []):
         db.session.rollback()

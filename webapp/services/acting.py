@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, select
 
 from webapp.domain.lifecycle import AccountStatus, Role
 from webapp.extensions import db
-from webapp.models import Account, Invitee
+from webapp.models import Account, AuditEvent, Invitee
 from webapp.services.errors import LastAdmin, NotFound, OwnAccount, OwnInvitee, OwnRequest
 from webapp.services.held import hold, hold_admins
 from webapp.services.reasons import squeezed
@@ -43,6 +43,27 @@ def refuse_own(account_id: int, by: By) -> None:
     if db.session.scalar(select(asked)):
         db.session.rollback()
         raise OwnInvitee
+
+
+def last_event(account_id: int) -> int:
+    """The number of the last thing on record of an account: what a form carries, so that `is_repeated` can tell."""
+    return db.session.scalar(select(func.max(AuditEvent.id)).where(AuditEvent.account_id == account_id)) or 0
+
+
+def is_repeated(account: Account, action: str, seen: int | None, **detail: str) -> bool:
+    """Whether admins did the same to a held account since the event ``seen``: a form that was sent twice does it once.
+
+    None for ``seen`` is no form's, and repeats nothing.
+    """
+    if seen is None:
+        return False
+    since = select(AuditEvent.detail).where(
+        AuditEvent.account_id == account.id,
+        AuditEvent.id > seen,
+        AuditEvent.action == action,
+        AuditEvent.actor_id != account.id,
+    )
+    return any(detail.items() <= found.items() for found in db.session.scalars(since))
 
 
 def begin_taking(account_id: int, reason: str, by: By) -> tuple[Account, str]:

@@ -23,7 +23,7 @@ from webapp.extensions import db
 from webapp.models import Account, Authenticator, RecoveryCode
 from webapp.models.base import insert_new
 from webapp.services import audit, outbox
-from webapp.services.acting import begin
+from webapp.services.acting import begin, is_repeated
 from webapp.services.errors import NotFound
 from webapp.services.invitations import invite, live_invitation
 from webapp.services.keys import decrypt, encrypt, secret_key, secret_keys
@@ -293,14 +293,20 @@ def _hashes(code: str) -> list[str]:
     ]
 
 
-def reset_authenticator(account_id: int, reason: str, by: audit.By, now: datetime, policy: Policy) -> None:
+def reset_authenticator(
+    account_id: int, reason: str, by: audit.By, now: datetime, policy: Policy, seen: int | None = None
+) -> None:
     """An admin takes away a lost authenticator with its recovery codes, and signs its holder out (rule 7.3).
 
     An active person is mailed a link to set up a new one. Somebody still being onboarded begins that step again, from
     the link of the onboarding email, which is mailed once more. ``reason`` goes on record for good, so it must name
-    nobody. Raises `NotFound` for any other account, `OwnAccount` or `ReasonMissing`.
+    nobody; ``seen`` is the last event that the form knew of (see `acting.is_repeated`). Raises `NotFound` for any other
+    account, `OwnAccount` or `ReasonMissing`.
     """
     account, reason = begin(account_id, reason, by)
+    if is_repeated(account, "authenticator.reset", seen):
+        db.session.rollback()
+        return
     if account.status not in (AccountStatus.PENDING, AccountStatus.ACTIVE):
         db.session.rollback()
         raise NotFound

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 LONGEST = 500
+SAME_PRESS = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Written:
 def add(account_id: int, text: str, by: audit.By, now: datetime) -> None:
     """Note ``text``, one line, about somebody. The record tells that there is a note, never what it says.
 
+    The same words again within a minute are the same press: they are kept once.
+
     Raises `NotFound` once their data is deleted, `OwnAccount`, or `TextMissing`.
     """
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())[:LONGEST]
@@ -47,6 +51,11 @@ def add(account_id: int, text: str, by: audit.By, now: datetime) -> None:
     if account is None or account.status is AccountStatus.DELETED:
         db.session.rollback()
         raise NotFound
+    last = select(Note).where(Note.account_id == account_id).order_by(Note.id.desc()).limit(1)
+    before = db.session.scalar(last)
+    if before is not None and (before.by_id, before.note) == (by.account_id, text) and now - before.at < SAME_PRESS:
+        db.session.rollback()
+        return
     db.session.add(Note(account_id=account_id, by_id=by.account_id, at=now, note=text))
     audit.record("note.added", account_id, by, now)
     db.session.commit()

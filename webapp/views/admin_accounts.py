@@ -16,6 +16,7 @@ from webapp.forms.admin_accounts import ActionForm, ExtendForm, NoteForm, Resend
 from webapp.htmx import go_to, wants_fragment
 from webapp.services import account_actions, accounts, authenticators, extending, holding, notes, people, roles
 from webapp.services.account_actions import Action
+from webapp.services.acting import last_event
 from webapp.services.errors import DayRefused, LastAdmin, NotFound, NotPossible, OwnAccount, TextMissing
 from webapp.services.queue_list import agencies
 
@@ -64,6 +65,11 @@ _DONE = {
 }
 ORDINARY = (Action.RESEND, Action.EXTEND, Action.HOLD, Action.RELEASE)
 DANGEROUS = (Action.ENABLE, Action.DISABLE, Action.RESET_AUTHENTICATOR, Action.ROLE, Action.TERMINATE)
+_ENDS_AS = {
+    Action.ENABLE: AccountStatus.ACTIVE,
+    Action.DISABLE: AccountStatus.DISABLED,
+    Action.TERMINATE: AccountStatus.TERMINATED,
+}
 _SHOWN_IF_POSSIBLE = (Action.HOLD, Action.RELEASE, Action.ENABLE)
 """Each has its counterpart; of all others it is said why they are not possible."""
 _OWN = "Nothing was done: another admin must change your own account."
@@ -226,6 +232,7 @@ def ask(account_id: int, action: str) -> ResponseReturnValue:
     form = _form(act, account, live, shown=True)
     if form is None or account_id == signed_in.account_id:
         return _not_done(account, _OWN if form else _NOT_NOW)
+    form.seen.data = str(last_event(account_id))
     return _ask(act, account, form, live)
 
 
@@ -236,6 +243,8 @@ def do(account_id: int, action: str) -> ResponseReturnValue:
     act = _action(action)
     account, live = _get(account_id), people.live_links(account_id)
     form = _form(act, account, live, shown=False)
+    if account_id != signed_in.account_id and _is_done(act, account):
+        return _not_done(account, f"Nothing more was done: {_DONE[act].format(email=account.email)}")
     if form is None:
         return _not_done(account, _NOT_NOW)
     if not form.validate():
@@ -256,12 +265,26 @@ def do(account_id: int, action: str) -> ResponseReturnValue:
     return go_to(url_for("admin_accounts.account", account_id=account_id))
 
 
+def _is_done(act: Action, account: Account) -> bool:
+    """Whether the account stands already as the form would have it: it was sent twice, or another admin was first."""
+    match act:
+        case Action.HOLD | Action.RELEASE:
+            return account.under_investigation is (act is Action.HOLD)
+        case Action.ENABLE | Action.DISABLE | Action.TERMINATE:
+            return account.status is _ENDS_AS[act]
+        case Action.ROLE:
+            return account.role == request.form.get("role")
+        case _:
+            return False
+
+
 def _carry_out(act: Action, account_id: int, form: ActionForm) -> None:
     reason, who, now = form.reason.data or "", by(), clock.now()
     policy = current_app.config["POLICY"]
     match act, form:
         case Action.RESEND, ResendForm():
-            account_actions.resend(account_id, InvitationKind(form.kind.data), reason, who, now, policy)
+            kind = InvitationKind(form.kind.data)
+            account_actions.resend(account_id, kind, reason, who, now, policy, form.last_seen())
         case Action.EXTEND, ExtendForm():
             assert form.until.data is not None
             kind = InvitationKind(form.kind.data)
@@ -275,7 +298,7 @@ def _carry_out(act: Action, account_id: int, form: ActionForm) -> None:
         case Action.DISABLE, _:
             account_actions.disable(account_id, reason, who, now, policy)
         case Action.RESET_AUTHENTICATOR, _:
-            authenticators.reset_authenticator(account_id, reason, who, now, policy)
+            authenticators.reset_authenticator(account_id, reason, who, now, policy, form.last_seen())
         case Action.ROLE, RoleForm():
             roles.change(account_id, Role(form.role.data), reason, who, now)
         case Action.TERMINATE, _:
