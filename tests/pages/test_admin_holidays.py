@@ -98,6 +98,17 @@ def test_a_day_is_added_and_removed_once_confirmed(client, admin, htmx):
     assert recorded() == [("holiday.added", admin.id), ("holiday.removed", admin.id)]
 
 
+@STYLES
+def test_that_a_day_is_a_public_holiday_already_is_said(client, admin, htmx):
+    client.get("/admin/holidays")
+    page = follow(client, client.submit("/admin/holidays", htmx=htmx, day="2026-11-09", name="Long weekend"))
+    assert "Monday, 9 November 2026 is on your list now. It is a public holiday already: Deepavali (observed)." in page
+    lines = "2026-12-24, Christmas Eve\n2026-12-25, Christmas\n2028-01-26, New Year\n2026-11-09, Long weekend"
+    for said in ("3 days off are added, of which 2 are public holidays already; 1 was on", "No days off are added; 4"):
+        client.get("/admin/holidays/lines")
+        assert said in follow(client, client.submit("/admin/holidays/lines", htmx=htmx, lines=lines))
+
+
 def test_a_day_of_another_year_leads_to_its_year(client, admin):
     client.get("/admin/holidays")
     answer = client.submit("/admin/holidays", day="2030-12-24", name="Christmas Eve")

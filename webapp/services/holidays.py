@@ -70,7 +70,7 @@ def listed(year: int) -> list[DayOff]:
     found = [
         DayOff(
             day,
-            name.replace(f" ({_ESTIMATE})", "").replace(f", {_ESTIMATE}", ""),
+            _plain(name),
             is_own=False,
             is_estimate=_ESTIMATE in name or ("Deepavali" in name and not is_announced),
         )
@@ -78,6 +78,11 @@ def listed(year: int) -> list[DayOff]:
     ]
     found += [DayOff(day, name, is_own=True) for day, name in own]
     return sorted(found, key=lambda off: (off.day, off.is_own))
+
+
+def public(day: date) -> str:
+    """The name of the public holiday on ``day``; empty where there is none."""
+    return _plain(_public(day.year).get(day, ""))
 
 
 def add(day: date, name: str, by: audit.By, now: datetime) -> None:
@@ -89,16 +94,18 @@ def add(day: date, name: str, by: audit.By, now: datetime) -> None:
     db.session.commit()
 
 
-def add_lines(text: str, by: audit.By, now: datetime) -> tuple[int, int]:
-    """`add` for each line like "2026-12-24, Christmas Eve", all of them or none: how many were added, and how many
-    were on the list already and stay as they are.
+def add_lines(text: str, by: audit.By, now: datetime) -> tuple[int, int, int]:
+    """`add` for each line like "2026-12-24, Christmas Eve", all of them or none.
+
+    How many were added, how many of these are public holidays as well, and how many were on the list already and stay
+    as they are.
 
     Raises `ImportRefused`, which names each line that is wrong.
     """
     days = _read_lines(text)
-    added = sum(_add(day, name, by, now) for day, name in days)
+    added = [day for day, name in days if _add(day, name, by, now)]
     db.session.commit()
-    return added, len(days) - added
+    return len(added), sum(bool(public(day)) for day in added), len(days) - len(added)
 
 
 def _read_lines(text: str) -> list[tuple[date, str]]:
@@ -161,6 +168,11 @@ def remove(day: date, by: audit.By, now: datetime) -> None:
         raise NotFound
     audit.record("holiday.removed", None, by, now, day=day.isoformat())
     db.session.commit()
+
+
+def _plain(name: str) -> str:
+    """The library's name for a day, without what it says of how it knows it."""
+    return name.replace(f" ({_ESTIMATE})", "").replace(f", {_ESTIMATE}", "")
 
 
 @lru_cache(maxsize=16)

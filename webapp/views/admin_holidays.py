@@ -51,6 +51,9 @@ def add() -> ResponseReturnValue:
     except NameRefused:
         form.name.errors = ["Enter the name in one line of plain text"]
         return _page(form=form), 422
+    public = service.public(day)
+    if public:
+        return _done(f"{sg_day(day)} is on your list now. It is a public holiday already: {public}.", day.year)
     return _done(f"{sg_day(day)} is a day off now. {_STAYS}", day.year)
 
 
@@ -68,11 +71,13 @@ def add_lines() -> ResponseReturnValue:
     if not form.validate():
         return _lines_page(form), 422
     try:
-        added, there = service.add_lines(form.lines.data or "", by(), clock.now())
+        added, public, there = service.add_lines(form.lines.data or "", by(), clock.now())
     except ImportRefused as error:
         form.lines.errors = list(error.problems)
         return _lines_page(form), 422
     days = "1 day off is added" if added == 1 else f"{added or 'No'} days off are added"
+    if public:
+        days += f", of which {public} {'is a public holiday' if public == 1 else 'are public holidays'} already"
     already = f"; {there} {'was' if there == 1 else 'were'} on the list already" if there else ""
     return _done(f"{days}{already}. {_STAYS}", kind="success" if added else "info")
 
