@@ -125,12 +125,24 @@ def _csv(text: str) -> Iterator[Row]:
     first = next((line for line in text.splitlines() if line.strip()), "")
     outside = re.sub(r'"[^"]*"', "", first)
     separator = max(",;\t", key=outside.count)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    before = 0
     try:
-        yield from enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=separator), 1)
+        for number, cells in enumerate(lines, 1):
+            # A mark that is not closed where it should be is closed by the next one, with the rows between them inside.
+            if lines.line_num > before + 1 and any("@" in _below(cell) for cell in cells):
+                raise csv.Error
+            before = lines.line_num
+            yield number, cells
     except csv.Error:
         raise TableRefused(
-            "The lines cannot be read as CSV. Check the quotation marks, or save the file anew"
+            f"Line {before + 1} has a quotation mark out of place, or one that is not closed. Mend it, and try again"
         ) from None
+
+
+def _below(cell: str) -> str:
+    """What a cell has below its first line."""
+    return cell.replace("\r", "\n").partition("\n")[2]
 
 
 # Excel workbooks.

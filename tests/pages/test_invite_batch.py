@@ -137,6 +137,9 @@ REFUSED = [
     ("email,email\na@tech.gov.sg,b", "One is named twice"),
     ("email,reason,,E-mail\na@tech.gov.sg,b", "One is named twice"),
     ("email\n" + "a@tech.gov.sg\n" * 10_001, "more than 10,000 rows"),
+    ("email,seed,reason", "no rows below the names of the columns"),
+    ("email,reason\na@tech.gov.sg,New, and here\nb@tech.gov.sg,New", "more cells than the first one: 2. Put"),
+    ("email,reason\n" + "a@tech.gov.sg,New,x\n" * 7, "more cells than the first one: 2, 3, 4, 5, 6 and 2 more. Put"),
 ]
 
 

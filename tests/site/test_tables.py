@@ -75,6 +75,21 @@ def test_quotes_blank_lines_and_letters():
     assert read(text.encode("cp1252"), MOST)[1] == (3, ["peter@tech.gov.sg", 'Says "hello"; and goodbye, Zoë'])
 
 
+QUOTES = {
+    "open at the end": 'email;reason\na@tech.gov.sg;"New\nb@tech.gov.sg;New',
+    "open, and another one below": 'email;reason\na@tech.gov.sg;"New\nb@tech.gov.sg;"New"',
+    "open, and closed by a mark below": 'email;reason\na@tech.gov.sg;"New\nb@tech.gov.sg;A 12"\nc@tech.gov.sg;New',
+    "behind the end of a text": 'email;reason\na@tech.gov.sg;"New" here\nb@tech.gov.sg;New',
+}
+
+
+@pytest.mark.parametrize("case", QUOTES)
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_a_quotation_mark_out_of_place_takes_no_rows_in_unseen(case, ending):
+    with pytest.raises(TableRefused, match="Line 2 has a quotation mark out of place"):
+        read_text(QUOTES[case].replace("\n", ending), MOST)
+
+
 def test_a_workbook_is_read_as_a_person_sees_it():
     content = book(
         ["email", "seed", None], [], ["peter@tech.gov.sg", True, 91234567], ["Zoë", 2.0, "a\nb"], hidden=True
@@ -151,7 +166,7 @@ HOSTILE = {
     "a picture": (lambda: b"\x89PNG\r\n\x1a\n" + b"\0" * 1000, NO_TABLE),
     "too large": (lambda: b"a" * (tables.MOST_BYTES + 1), "larger than 4 MB"),
     "letters of no kind": (lambda: b"\x00\xd8\x00\xd8" * 100, "letters cannot be read"),
-    "an open quote": (lambda: b'"' + b"a,\n" * 1_000_000, "1 rows"),
+    "an open quote": (lambda: b'"' + b"a,\n" * 1_000_000, "Line 1 has a quotation mark out of place"),
 }
 
 

@@ -70,6 +70,15 @@ def cells_of(table: Sequence[tuple[int, list[str]]], otherwise: Mapping[str, str
     if unknown or len(set(named)) < len(named):
         wrong = f"“{unknown[0][:40]}” is not known" if unknown else "One is named twice"
         raise TableRefused(f"The first row must name each column once. {wrong}; they are: {', '.join(COLUMNS)}")
+    if len(table) == 1:
+        raise TableRefused("There are no rows below the names of the columns. Give one person a row")
+    wide = [number for number, cells in table if len(cells) > len(first)]
+    if wide:
+        more = f" and {len(wide) - 5:,} more" if len(wide) > 5 else ""
+        raise TableRefused(
+            f"Some rows have more cells than the first one: {', '.join(map(str, wide[:5]))}{more}. Put text that has "
+            "commas in quotation marks, and give every column a name"
+        )
     rows = []
     for number, cells in table[1:]:
         given = {name: cell for name, cell in zip(first, cells, strict=False) if name}
