@@ -69,10 +69,16 @@ def read(content: bytes, most_rows: int) -> list[Row]:
 
 
 def read_text(text: str, most_rows: int) -> list[Row]:
-    """The rows of text: cells parted by comma, semicolon or tab, whichever its first line has most of."""
+    """The rows of text: cells parted by comma, semicolon or tab, whichever its first line has most of.
+
+    Where that line has an address, it names no columns, and each of the `addresses` is a row.
+    """
     if len(text) > MOST_BYTES:
         raise TableRefused(_TOO_LARGE)
-    return _bounded(_csv(text), most_rows)
+    text = text.removeprefix("\ufeff").replace("\0", " ")
+    first = re.split(r"[\r\n]", text.lstrip(), maxsplit=1)[0]
+    alone = ((number, [each]) for number, each in enumerate(addresses(text), 1))
+    return _bounded(alone if "@" in first else _csv(text, first), most_rows)
 
 
 def _decoded(content: bytes) -> str:
@@ -120,9 +126,39 @@ def _clean(cell: str) -> str:
 # Text.
 
 
-def _csv(text: str) -> Iterator[Row]:
-    text = text.removeprefix("\ufeff").replace("\0", " ")
-    first = next((line for line in text.splitlines() if line.strip()), "")
+_WORD = re.compile(r'[;\r\n]+|[^\s,;<>"()\[\]]+')
+_SIGNS = ' \t,<>"()[]'
+_QUOTES = "'‘’“”"
+_LIKE_AN_ADDRESS = re.compile(r"\w\.\w\w")
+
+
+def addresses(text: str) -> Iterator[str]:
+    """Addresses without more, one by one, as a list or a mail's To field has them.
+
+    What else there is comes in its place, so that it can be mended, but for a name before an address in angle brackets.
+    """
+    begun = None
+    for found in _WORD.finditer(text):
+        word, at = found.group(), found.start()
+        if begun is not None and ("@" in word or word[0] in ";\r\n"):
+            is_name = text[at - 1] == "<" and not _LIKE_AN_ADDRESS.search(text, begun, at)
+            yield from () if is_name else _other(text[begun:at])
+            begun = None
+        if "@" in word:
+            yield word.removeprefix("mailto:").strip(_QUOTES)
+        elif begun is None and word[0] not in ";\r\n":
+            begun = at
+    if begun is not None:
+        yield from _other(text[begun:])
+
+
+def _other(text: str) -> Iterator[str]:
+    """Text between addresses, if it is more than the mark or the number of a line."""
+    if any(map(str.isalpha, text)):
+        yield text.strip(_SIGNS)
+
+
+def _csv(text: str, first: str) -> Iterator[Row]:
     outside = re.sub(r'"[^"]*"', "", first)
     separator = max(",;\t", key=outside.count)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)

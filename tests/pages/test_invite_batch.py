@@ -8,7 +8,7 @@ import re
 from datetime import timedelta
 
 import pytest
-from openpyxl import load_workbook
+from openpyxl import Workbook, load_workbook
 from sqlalchemy import func, select, update
 
 from webapp import tables
@@ -39,6 +39,21 @@ def inviter(client, make):
 
 def read(text) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text.replace("<wbr>", "")))
+
+
+def workbook(*rows) -> bytes:
+    book, out = Workbook(write_only=True), io.BytesIO()
+    sheet = book.create_sheet()
+    for row in rows:
+        sheet.append(row)
+    book.save(out)
+    return out.getvalue()
+
+
+def upload_file(client, content, name="people.xlsx", **fields):
+    client.get("/invite/batch")
+    data = {"csrf_token": client.csrf_token(), "file": (io.BytesIO(content), name), **fields}
+    return client.post("/invite/batch", data=data, content_type="multipart/form-data")
 
 
 def upload(client, *lines, htmx=False, **fields):
@@ -101,13 +116,7 @@ def test_what_is_pasted_becomes_a_draft_with_its_verdicts(client, inviter, htmx)
 @pytest.mark.parametrize("form", ["csv", "xlsx"])
 def test_the_template_is_taken_as_it_is(client, inviter, form):
     template = client.get(f"/invite/batch/template.{form}").data
-    client.get("/invite/batch")
-    file = (io.BytesIO(template), f"people.{form}")
-    answer = client.post(
-        "/invite/batch",
-        data={"csrf_token": client.csrf_token(), "file": file},
-        content_type="multipart/form-data",
-    )
+    answer = upload_file(client, template, f"people.{form}")
     page = client.get(f"{where(answer)}?show=all")
     assert f"people.{form}" in page.text
     assert "1 of 2 rows are ready" in read(page.text), "the example of an officer names no agency that we know"
@@ -128,6 +137,28 @@ def test_addresses_alone_take_what_holds_for_all(client, inviter):
         ("mei@tech.gov.sg", "no", "New in the team", "ready"),
         ("b@moe.gov.sg", "no", "New in the team", "ready"),
     ]
+
+
+@pytest.mark.parametrize("form", ["paste", "csv", "xlsx"])
+def test_a_line_of_hundreds_of_addresses_is_a_row_for_each(client, inviter, form):
+    people = [f"Lim, Mei {number} <a{number}@tech.gov.sg>" for number in range(300)]
+    fields = {"seed": "no", "reason": "New in the team"}
+    if form == "paste":
+        upload(client, text="; ".join(people), **fields)
+    elif form == "csv":
+        upload_file(client, "; ".join(people).encode(), "people.csv", **fields)
+    else:
+        upload_file(
+            client, workbook(*(["; ".join(people[start : start + 20])] for start in range(0, 300, 20))), **fields
+        )
+    assert [row.email for row in rows()] == [f"a{number}@tech.gov.sg" for number in range(300)]
+    assert set(verdicts().values()) == {"ready"}
+
+
+def test_a_cell_of_addresses_is_not_cut(client, inviter):
+    answer = upload_file(client, workbook(["; ".join(f"a{number}@tech.gov.sg" for number in range(100))]))
+    assert answer.status_code == 422
+    assert "A cell in row 1 is too long" in read(answer.text)
 
 
 REFUSED = [

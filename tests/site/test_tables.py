@@ -90,6 +90,42 @@ def test_a_quotation_mark_out_of_place_takes_no_rows_in_unseen(case, ending):
         read_text(QUOTES[case].replace("\n", ending), MOST)
 
 
+LISTS = {
+    "a@x.sg b@x.sg\tc@x.sg": ["a@x.sg", "b@x.sg", "c@x.sg"],
+    "a@x.sg; b@x.sg,c@x.sg ;\r\n\r\n d@x.sg\rmailto:e@x.sg": ["a@x.sg", "b@x.sg", "c@x.sg", "d@x.sg", "e@x.sg"],
+    'Peter TAN (TECH) <p@x.sg>; "Lim, Mei" <m@x.sg>, Goh, Mr. Jo <j@x.sg>\nTan S.K. <t@x.sg>': [
+        *("p@x.sg", "m@x.sg", "j@x.sg", "t@x.sg"),
+    ],
+    "\ufeff'a@x.sg'\n• b@x.sg\n3. “c@x.sg”\n<d@x.sg>": ["a@x.sg", "b@x.sg", "c@x.sg", "d@x.sg"],
+    # Nobody else is invited for an apostrophe, and what is no address is there to be seen.
+    "o'brien@x.sg; jo:b@x.sg; a@b@x.sg": ["o'brien@x.sg", "jo:b@x.sg", "a@b@x.sg"],
+    "a@x.sg b.x.sg c@x.sg; Peter Tan\nb(at)x.sg, d@x.sg": [
+        "a@x.sg",
+        "b.x.sg",
+        "c@x.sg",
+        "Peter Tan",
+        "b(at)x.sg",
+        "d@x.sg",
+    ],
+    "a@x.sg, b.x.sg, Peter <p@x.sg>": ["a@x.sg", "b.x.sg, Peter", "p@x.sg"],
+    "a@x.sg,yes,,New here": ["a@x.sg", "yes,,New here"],
+}
+
+
+@pytest.mark.parametrize("text", LISTS)
+def test_addresses_alone_are_read_one_by_one_however_they_are_parted(text):
+    assert read_text(text, MOST) == [(number, [each]) for number, each in enumerate(LISTS[text], 1)]
+
+
+@pytest.mark.parametrize("separator", [" ", ",", ";", "; ", "\t", "\n", ",\n"])
+def test_a_line_of_addresses_has_as_many_as_rows_are_taken(separator):
+    people = [f"Peter <a{number}@tech.gov.sg>" for number in range(MOST)]
+    assert len(read_text(separator.join(people), MOST)) == MOST
+    assert [each for _, each in read(separator.join(people).encode(), MOST)][-1] == [f"a{MOST - 1}@tech.gov.sg"]
+    with pytest.raises(TableRefused, match="more than 10,000 rows"):
+        read_text(separator.join([*people, "x@tech.gov.sg", "y@tech.gov.sg"]), MOST)
+
+
 def test_a_workbook_is_read_as_a_person_sees_it():
     content = book(
         ["email", "seed", None], [], ["peter@tech.gov.sg", True, 91234567], ["Zoë", 2.0, "a\nb"], hidden=True
@@ -166,6 +202,12 @@ HOSTILE = {
     "a picture": (lambda: b"\x89PNG\r\n\x1a\n" + b"\0" * 1000, NO_TABLE),
     "too large": (lambda: b"a" * (tables.MOST_BYTES + 1), "larger than 4 MB"),
     "letters of no kind": (lambda: b"\x00\xd8\x00\xd8" * 100, "letters cannot be read"),
+    "many addresses": (lambda: b"a@b " * 1_000_000, "more than 10,000 rows"),
+    "one long address": (lambda: b"a" * 2_000_000 + b"@" + b"b" * 2_000_000, "1 rows"),
+    "an address and much else": (lambda: b"a@b" + b" c" * 2_000_000, "2 rows"),
+    "an address and many signs": (lambda: b"a@b" + b"<" * 4_000_000, "1 rows"),
+    "an address and many lines": (lambda: b"a@b" + b"\n" * 4_000_000, "1 rows"),
+    "many blank lines": (lambda: b"\n" * 4_000_000 + b"a", "more than 10,000 rows"),
     "an open quote": (lambda: b'"' + b"a,\n" * 1_000_000, "Line 1 has a quotation mark out of place"),
 }
 

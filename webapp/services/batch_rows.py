@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from webapp.formatting import sg_short_day
 from webapp.models import RowVerdict
 from webapp.services import invite_fields, inviting
 from webapp.services.inviting import Known, Person
-from webapp.tables import LONGEST_CELL, TableRefused
+from webapp.tables import LONGEST_CELL, TableRefused, addresses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 _CHUNK = 500
 _SYNONYMS = {"e-mail": "email", "email address": "email", "e-mail address": "email", "organization": "organisation"}
-_ADDRESS = re.compile(r"[^\s<>,;:\"'()\[\]]+@[^\s<>,;:\"'()\[\]]+")
 _TOO_LONG = "longer than can be taken"
 
 
@@ -92,9 +90,13 @@ def _column(cell: str) -> str:
 
 
 def _addresses(table: Sequence[tuple[int, list[str]]], otherwise: Mapping[str, str]) -> list[Row]:
-    """Addresses without more, one a line or many, as a mail's To field has them."""
-    found = [address for _, cells in table for cell in cells for address in _ADDRESS.findall(cell) or [cell] if cell]
-    return [Row(number, _filled({"email": address}, otherwise)) for number, address in enumerate(found, 1)]
+    """A row for each address, and for whatever else there is."""
+    found: list[str] = []
+    for number, cells in table:
+        if any(len(cell) > LONGEST_CELL and cell.count("@") > 1 for cell in cells):
+            raise TableRefused(f"A cell in row {number} is too long. Give each address a row of its own")
+        found += (each for cell in cells for each in addresses(cell))
+    return [Row(number, _filled({"email": each}, otherwise)) for number, each in enumerate(found, 1)]
 
 
 def _filled(given: Mapping[str, str], otherwise: Mapping[str, str]) -> dict[str, str]:
