@@ -119,7 +119,9 @@ def test_the_template_is_taken_as_it_is(client, inviter, form):
     answer = upload_file(client, template, f"people.{form}")
     page = client.get(f"{where(answer)}?show=all")
     assert f"people.{form}" in page.text
-    assert "1 of 2 rows are ready" in read(page.text), "the example of an officer names no agency that we know"
+    assert "0 of 2 rows are ready" in read(page.text)
+    assert [(row.words, row.suggestion) for row in rows()] == [("This is an example of the template", "")] * 2
+    assert set(verdicts().values()) == {"not_allowed"}
 
 
 def test_columns_without_a_name_are_left_out(client, inviter):

@@ -82,6 +82,6 @@ ANSWERS = {"yes": True, "y": True, "true": True, "1": True, "no": False, "n": Fa
 """What is understood in the column ``seed``, in any case."""
 EXAMPLES = (
     (EXAMPLE, "yes", "", "", "", "", "Works on our new service"),
-    ("mei@vendor.example.com", "no", "Mei", "Tan", "Vendor Pte Ltd", "tech.gov.sg", "Maintains our website"),
+    ("mei@company.example.com", "no", "Mei", "Tan", "Vendor Pte Ltd", "tech.gov.sg", "Maintains our website"),
 )
-"""What the templates show."""
+"""What the templates show; nobody is ever asked for by these addresses."""

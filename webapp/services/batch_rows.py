@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 500
 _SYNONYMS = {"e-mail": "email", "email address": "email", "e-mail address": "email", "organization": "organisation"}
+_EXAMPLES = frozenset(email for email, *_ in EXAMPLES)
 _TOO_LONG = "longer than can be taken"
 
 
@@ -141,6 +142,8 @@ def _judged(
     own: Mapping[str, datetime],
 ) -> Judged:
     folded = read.address.folded if read.address else ""
+    if folded in _EXAMPLES:
+        return Judged(row, RowVerdict.NOT_ALLOWED, "This is an example of the template", folded=folded)
     if folded:
         first = seen.setdefault(folded, row.number)
         if first != row.number:
