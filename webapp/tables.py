@@ -31,6 +31,8 @@ MOST_COLUMNS = 30
 LONGEST_CELL = 1000
 """Characters. A longer cell is cut one behind them, so that whoever judges its row sees that it is too long."""
 _MOST_MEMBERS = 500
+_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What spreadsheet programs use."""
 _BLANK_ROWS = 5
 """Rows without text count too: at most so many times as many as rows are taken."""
 
@@ -189,12 +191,13 @@ _RELATION = re.compile(r"\}id$")
 def _xlsx(content: bytes) -> Iterator[Row]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as package:
-            if len(package.namelist()) > _MOST_MEMBERS:
+            members = package.infolist()
+            if len(members) > _MOST_MEMBERS or any(each.compress_type not in _PACKINGS for each in members):
                 raise TableRefused(_BROKEN)
             parts = _Parts(package)
             strings = list(_strings(parts))
             yield from _cells(parts, _first_sheet(parts), strings)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, KeyError, OSError):
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, LookupError, OSError):
         raise TableRefused(_BROKEN) from None
     except (ParseError, DefusedXmlException, ValueError, zlib.error):
         raise TableRefused(_BROKEN) from None

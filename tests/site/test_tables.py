@@ -192,6 +192,15 @@ HOSTILE = {
         lambda: sheet("<row><c><v>&a;</v></c></row>", '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>'),
         BROKEN,
     ),
+    **{
+        f"letters of the kind {name}": (lambda name=name: sheet("", f'<?xml version="1.0" encoding="{name}"?>'), BROKEN)
+        for name in ("x-unknown", "hex", "cp932", "idna", "undefined", "utf-7")
+    },
+    "packed in another way": (lambda: _zip(zipfile.ZIP_LZMA, **{"xl/workbook.xml": "<a/>"}), BROKEN),
+    "packed badly": (
+        lambda: _zip(zipfile.ZIP_LZMA, **{"xl/workbook.xml": "<a/>"}).replace(b"\x05\x00\x5d", b"\x05\x00\xff"),
+        BROKEN,
+    ),
     "deep": (lambda: sheet("<a>" * 200_000), BROKEN),
     "many members": (lambda: package(**{f"x{number}": "" for number in range(2000)}), BROKEN),
     "cut short": (lambda: book(["email"])[:-200], BROKEN),
@@ -219,9 +228,9 @@ def _changed(content: bytes) -> bytes:
     return content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :]
 
 
-def _zip(**members) -> bytes:
+def _zip(packing=zipfile.ZIP_STORED, **members) -> bytes:
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as made:
+    with zipfile.ZipFile(out, "w", packing) as made:
         for name, content in members.items():
             made.writestr(name, content)
     return out.getvalue()
