@@ -56,6 +56,11 @@ def _guarded(text: str) -> str:
     return f"'{text}" if looks_like_formula(text) else text
 
 
+def unguarded(text: str) -> str:
+    """A cell without the apostrophe that our own files put before what looks like a formula."""
+    return text[1:] if text.startswith("'") and looks_like_formula(text[1:]) else text
+
+
 class _Lines:
     """Where the CSV writer leaves its line, to be taken at once."""
 

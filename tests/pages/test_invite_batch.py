@@ -393,6 +393,20 @@ def test_the_rows_that_were_not_sent_are_given_out_as_text(client, inviter, now,
     assert client.get(f"{address}/sent.{form}").status_code == 404
 
 
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_the_rows_that_were_not_sent_are_taken_in_again_as_they_were(client, inviter, now, policy, form):
+    lines = ['+65@tech.gov.sg,no,,,,,"=1+1, and more"', "a@gmail.com,no,-,,,,+1 more", "a@gmail.com,no,,,,,'tis so"]
+    address = where(upload(client, *lines))
+    given = [(row.email, row.first_name, row.reason, row.verdict) for row in rows()]
+    client.get(address)
+    client.submit(f"{address}/send")
+    work(now, policy)
+    answer = upload_file(client, client.get(f"{address}/skipped.{form}").data, f"skipped.{form}")
+    assert answer.status_code == 303
+    assert [(row.email, row.first_name, row.reason, row.verdict) for row in rows()] == given
+    assert rows()[0].words == "There is a formula in the column reason. Put its result there as text"
+
+
 def test_nobody_finds_anothers_batch(client, draft, make):
     make.sign_in(client, make.account())
     client.get("/invite/batch")

@@ -7,14 +7,18 @@ import json
 import subprocess
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from openpyxl import Workbook
 
 from webapp import tables
 from webapp.tables import TableRefused, read, read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
 MOST = 10_000
@@ -177,7 +181,7 @@ BROKEN = "The spreadsheet cannot be read"
 TOO_MUCH = "The spreadsheet unpacks to more than 12 MB"
 TOO_WIDE = "A row has more than 30 columns"
 NO_TABLE = "This is neither CSV nor an Excel workbook"
-HOSTILE = {
+HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "a million rows": (lambda: sheet("<row><c><v>1</v></c></row>" * 1_000_000), "more than 10,000 rows"),
     "a million blank rows": (lambda: sheet("<row/>" * 1_000_000), "more than 10,000 rows"),
     "a bomb": (lambda: sheet(f'<row><c t="inlineStr"><is><t>{"a" * 60_000_000}</t></is></c></row>'), TOO_MUCH),
@@ -193,7 +197,7 @@ HOSTILE = {
         BROKEN,
     ),
     **{
-        f"letters of the kind {name}": (lambda name=name: sheet("", f'<?xml version="1.0" encoding="{name}"?>'), BROKEN)
+        f"letters of the kind {name}": (partial(sheet, "", f'<?xml version="1.0" encoding="{name}"?>'), BROKEN)
         for name in ("x-unknown", "hex", "cp932", "idna", "undefined", "utf-7")
     },
     "packed in another way": (lambda: _zip(zipfile.ZIP_LZMA, **{"xl/workbook.xml": "<a/>"}), BROKEN),

@@ -20,7 +20,7 @@ from webapp.services.agencies import AgencySettings, settings_of
 from webapp.services.agency_effects import MOST, approved_at_once, counted, open_requests
 from webapp.services.errors import ChangedMeanwhile, DomainTaken, ImportRefused
 from webapp.services.sets import count_up_to
-from webapp.sheets import looks_like_formula
+from webapp.sheets import unguarded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -227,10 +227,9 @@ def _judge(line: int, cells: dict[str, str] | str, known: Mapping[str, AgencySet
 
 
 def _text(cell: str, known: str) -> str:
-    """What a cell says, without the apostrophe that our own files put before what looks like a formula."""
+    """What a cell says, which may be what is ``known`` with its apostrophe."""
     text = " ".join(cell.split())
-    guarded = text.startswith("'") and looks_like_formula(text[1:])
-    return text[1:] if guarded and text != known else text
+    return text if text == known else unguarded(text)
 
 
 def _what_follows(rows: Sequence[Row], ids: Mapping[str, int]) -> list[str]:

@@ -11,6 +11,7 @@ from webapp.formatting import sg_short_day
 from webapp.models import RowVerdict
 from webapp.services import invite_fields, inviting
 from webapp.services.inviting import Known, Person
+from webapp.sheets import unguarded
 from webapp.tables import LONGEST_CELL, TableRefused, addresses
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 500
 _SYNONYMS = {"e-mail": "email", "email address": "email", "e-mail address": "email", "organization": "organisation"}
+_WHY = "why"
+"""The column that the rows which were not sent have besides, when they are given out. It is not read."""
 _EXAMPLES = frozenset(email for email, *_ in EXAMPLES)
 _TOO_LONG = "longer than can be taken"
 
@@ -64,7 +67,7 @@ def cells_of(table: Sequence[tuple[int, list[str]]], otherwise: Mapping[str, str
         if any("@" in cell for cell in table[0][1]):
             return _addresses(table, otherwise)
         raise TableRefused(f"The first row must name the columns, “email” among them. They are: {', '.join(COLUMNS)}")
-    unknown = [cell for cell, name in zip(table[0][1], first, strict=True) if cell and name not in COLUMNS]
+    unknown = [cell for cell, name in zip(table[0][1], first, strict=True) if cell and name not in (*COLUMNS, _WHY)]
     named = [name for name in first if name]
     if unknown or len(set(named)) < len(named):
         wrong = f"“{unknown[0][:40]}” is not known" if unknown else "One is named twice"
@@ -80,7 +83,7 @@ def cells_of(table: Sequence[tuple[int, list[str]]], otherwise: Mapping[str, str
         )
     rows = []
     for number, cells in table[1:]:
-        given = {name: cell for name, cell in zip(first, cells, strict=False) if name}
+        given = {name: unguarded(cell) for name, cell in zip(first, cells, strict=False) if name}
         rows.append(Row(number, _filled(given, otherwise)))
     return rows
 
