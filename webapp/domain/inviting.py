@@ -59,21 +59,28 @@ def may_sponsor(agency: AgencyRules) -> bool:
 
 
 _MEANT = "gov.sg"
+_MISTYPED = ("sg", "dg", "wg", "xg", "zg", "sf", "sq")
+"""``sg``, and what it becomes by another key close by, but for what is another country's, as ``sh`` is."""
 
 
 def likely_domain(domain: str, known: Collection[str]) -> str | None:
     """The agency's domain that was probably meant by one that is not known, such as ``tech.gvo.sg``; None if none is.
 
-    Companies' domains are left alone: only what ends much like ``gov.sg`` is taken for a slip.
+    Only slips are told: a company, another country's government and an agency that we do not know are left alone.
     """
     if domain in known:
         return None
-    _, _, tail = domain.partition(".")
-    is_near = tail.startswith("gov") or SequenceMatcher(None, tail, _MEANT).ratio() >= 0.8
-    if not is_near:
-        return None
-    found = get_close_matches(domain, known, n=1, cutoff=0.8)
-    return found[0] if found else None
+    head, _, tail = domain.partition(".")
+    if tail == _MEANT:
+        # Of so few letters as an acronym has, one that is another may well be another agency's.
+        heads = [each.removesuffix(f".{_MEANT}") for each in known if len(each) > len(f"abc.{_MEANT}")]
+        close = get_close_matches(head, heads, n=1, cutoff=0.75) if len(head) > len("abc") else []
+        return f"{close[0]}.{_MEANT}" if close else None
+    first, last = tail.partition(".")[0], tail.rpartition(".")[2]
+    is_slip = first == "gov" or SequenceMatcher(None, tail, _MEANT).ratio() >= 0.75
+    is_abroad = len(last) == 2 and last not in _MISTYPED
+    meant = f"{head}.{_MEANT}"
+    return meant if is_slip and not is_abroad and meant in known else None
 
 
 COLUMNS = ("email", "seed", "first_name", "last_name", "organisation", "agency", "reason")
