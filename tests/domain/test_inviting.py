@@ -8,7 +8,7 @@ from webapp.domain.inviting import likely_domain
 
 KNOWN = {f"{name}.gov.sg" for name in ("tech", "moe", "mom", "mof", "ura", "acra", "schools", "mindef")}
 SLIPS = [
-    *("gvo.sg", "gv.sg", "gob.sg", "govt.sg", "go.sg", "govsg", "gov-sg", "gov,sg"),
+    *("gvo.sg", "gv.sg", "gob.sg", "govt.sg", "go.sg", "govsg", "gov-sg"),
     *("gov.s", "gov.sq", "gov.sgg", "gov.sgp", "gov.com", "gov", "gov.sg.com", "gov.com.sg"),
 ]
 RIGHT = [

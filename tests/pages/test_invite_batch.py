@@ -267,6 +267,22 @@ def test_a_change_of_one_row_has_the_others_of_its_address_judged_anew(client, d
     assert verdicts() == {2: "ready", 3: "ready", 4: "malformed", 5: "ready", 6: "not_allowed", 7: "twice"}
 
 
+@pytest.mark.parametrize("column", ["first_name", "organisation", "agency", "reason"])
+def test_what_is_too_long_is_too_long_whenever_it_is_judged(client, inviter, column):
+    cells = dict(zip(HEAD.split(","), LINES[1].split(","), strict=True)) | {column: "x" * 1500}
+    draft = where(upload(client, ",".join(cells.values()), LINES[1]))
+    assert verdicts() == {2: "malformed", 3: "twice"}
+    client.get(draft)
+    client.submit(f"{draft}/rows/3/remove")
+    assert verdicts() == {2: "malformed"}
+    client.get(f"{draft}/rows/2/edit")
+    client.submit(f"{draft}/rows/2", **(cells | {column: "y" * 1500}))
+    assert verdicts() == {2: "malformed"}
+    client.get(f"{draft}/rows/2/edit")
+    client.submit(f"{draft}/rows/2", **(cells | {column: "tech.gov.sg"}))
+    assert verdicts() == {2: "ready"}
+
+
 @STYLES
 def test_all_is_reset_after_a_confirmation(client, draft, htmx):
     assert "Reset all rows?" in client.get(f"{draft}/reset").text

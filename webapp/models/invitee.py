@@ -117,7 +117,8 @@ class BatchRow(Model):
     organisation: Mapped[str] = mapped_column(String(200), default="")
     agency: Mapped[str] = mapped_column(String(200), default="")
     """The sponsoring agency's mail domain, for a vendor."""
-    reason: Mapped[str] = mapped_column(String(300), default="")
+    reason: Mapped[str] = mapped_column(String(301), default="")
+    """One character more than may be sent: what was longer stays too long."""
     verdict: Mapped[RowVerdict] = mapped_column(enum_column(RowVerdict))
     words: Mapped[str] = mapped_column(String(300), default="")
     """Why, in words: of the verdict, then of the outcome."""

@@ -15,6 +15,7 @@ from webapp.models.base import insert_row
 from webapp.services import audit
 from webapp.services.batch_rows import Judged, Row, cells_of, judge
 from webapp.services.errors import NotFound, TooManyDrafts
+from webapp.services.invite_fields import LONGEST
 from webapp.services.inviting import hold_inviter
 from webapp.services.sets import among, execute
 from webapp.tables import TableRefused, too_many
@@ -31,8 +32,8 @@ BATCHES = 20
 """Batches that are listed, the newest."""
 SENDABLE = (RowVerdict.READY, RowVerdict.AGAIN)
 TO_MEND = (RowVerdict.MALFORMED, RowVerdict.NOT_ALLOWED, RowVerdict.TWICE)
-_LONGEST = dict.fromkeys(COLUMNS, 200) | {"reason": 300}
-"""Characters that are kept of each cell: one that is longer is malformed."""
+_LONGEST = dict.fromkeys(COLUMNS, 200) | {"reason": LONGEST["reason"] + 1}
+"""Characters that are kept of each cell: more than may be sent, so that what is too long stays so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ def upgrade() -> None:
             sa.Column(name, sa.String(length=200), nullable=False)
             for name in ("email", "email_folded", "seed", "first_name", "last_name", "organisation", "agency")
         ),
-        sa.Column("reason", sa.String(length=300), nullable=False),
+        sa.Column("reason", sa.String(length=301), nullable=False),
         sa.Column("verdict", sa.String(length=11), nullable=False),
         sa.Column("words", sa.String(length=300), nullable=False),
         sa.Column("suggestion", sa.String(length=113), nullable=False),
