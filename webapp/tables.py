@@ -16,6 +16,8 @@ from xml.etree.ElementTree import ParseError
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
+from webapp.texts import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -121,8 +123,7 @@ def too_many(most_rows: int) -> str:
 
 def _clean(cell: str) -> str:
     """One line without anything that steers; cut where it is longer than any cell that is taken."""
-    cell = cell[: 4 * LONGEST_CELL]
-    return " ".join("".join(c if c.isprintable() else " " for c in cell).split())[: LONGEST_CELL + 1]
+    return one_line(cell[: 4 * LONGEST_CELL])[: LONGEST_CELL + 1]
 
 
 # Text.

@@ -15,6 +15,7 @@ import pytest
 from openpyxl import Workbook
 
 from webapp import tables
+from webapp.forms import squeeze
 from webapp.tables import TableRefused, read, read_text
 
 if TYPE_CHECKING:
@@ -154,6 +155,11 @@ def test_a_long_cell_is_cut_where_it_shows_and_what_steers_is_a_space():
     ((_, (long, steers)),) = read_text(f'{"x" * 200_000},"a\0b\x1b[1m\u202e"', MOST)
     assert long == "x" * (tables.LONGEST_CELL + 1)
     assert steers == "a b [1m"
+
+
+def test_what_joins_letters_within_a_word_stays_as_it_does_in_the_forms():
+    name = "ශ්\u200dරී\u200c"
+    assert read_text(f'{name} \u200d x,"a\u200d\0b"', MOST) == [(1, [squeeze(f"{name} \u200d x"), "a b"])]
 
 
 def test_a_formula_is_told_and_its_result_is_not_taken():

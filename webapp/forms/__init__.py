@@ -8,6 +8,8 @@ from flask import request
 from flask_wtf import FlaskForm
 from werkzeug.datastructures import MultiDict
 
+from webapp.texts import one_line
+
 STALE = "This page was open for too long, so nothing was sent. Your answers are kept: check them and submit again."
 
 
@@ -30,13 +32,6 @@ class PortalForm(FlaskForm):
         return valid
 
 
-_JOINERS = "\u200c\u200d"
-"""Invisible, and within a word a part of how it is written in Sinhala, Persian and other scripts."""
-
-
 def squeeze(text: str | None) -> str | None:
     """A filter for one-line fields: no line breaks or control characters reach a mail or a log (E1, M2)."""
-    if text is None:
-        return None
-    words = "".join(c if c.isprintable() or c in _JOINERS else " " for c in text).split()
-    return " ".join(kept for word in words if (kept := word.strip(_JOINERS)))
+    return None if text is None else one_line(text)
