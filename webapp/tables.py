@@ -73,16 +73,20 @@ def read(content: bytes, most_rows: int) -> list[Row]:
 
 
 def read_text(text: str, most_rows: int) -> list[Row]:
-    """The rows of text: cells parted by comma, semicolon or tab, whichever its first line has most of.
+    """The rows of text: cells parted by comma, semicolon or tab, whichever its first line names or has most of.
 
     Where that line has an address, it names no columns, and each of the `addresses` is a row.
     """
     if len(text) > MOST_BYTES:
         raise TableRefused(_TOO_LARGE)
     text = text.removeprefix("\ufeff").replace("\0", " ")
-    first = re.split(r"[\r\n]", text.lstrip(), maxsplit=1)[0]
-    alone = ((number, [each]) for number, each in enumerate(addresses(text), 1))
-    return _bounded(alone if "@" in first else _csv(text, first), most_rows)
+    named = _NAMED.match(text)
+    below = text[named.end() :] if named else text
+    first = re.split(r"[\r\n]", below.lstrip(), maxsplit=1)[0]
+    if "@" in first:
+        return _bounded(((number, [each]) for number, each in enumerate(addresses(below), 1)), most_rows)
+    separator = named[1] if named else max(",;\t", key=re.sub(r'"[^"]*"', "", first).count)
+    return _bounded(_csv(below, separator, lines_above=1 if named else 0), most_rows)
 
 
 def _decoded(content: bytes) -> str:
@@ -129,6 +133,8 @@ def _clean(cell: str) -> str:
 # Text.
 
 
+_NAMED = re.compile(r'"?sep=([,;\t|])"?[,;\t|]*(?:\r\n?|\n|$)', re.IGNORECASE)
+"""The line by which Excel is told what parts the cells."""
 _WORD = re.compile(r'[;\r\n]+|[^\s,;<>"()\[\]]+')
 _SIGNS = ' \t,<>"()[]'
 _QUOTES = "'‘’“”"
@@ -161,9 +167,7 @@ def _other(text: str) -> Iterator[str]:
         yield text.strip(_SIGNS)
 
 
-def _csv(text: str, first: str) -> Iterator[Row]:
-    outside = re.sub(r'"[^"]*"', "", first)
-    separator = max(",;\t", key=outside.count)
+def _csv(text: str, separator: str, lines_above: int) -> Iterator[Row]:
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     before = 0
     try:
@@ -175,7 +179,8 @@ def _csv(text: str, first: str) -> Iterator[Row]:
             yield number, cells
     except csv.Error:
         raise TableRefused(
-            f"Line {before + 1} has a quotation mark out of place, or one that is not closed. Mend it, and try again"
+            f"Line {lines_above + before + 1} has a quotation mark out of place, or one that is not closed. Mend it, "
+            "and try again"
         ) from None
 
 

@@ -75,6 +75,21 @@ def test_text_of_any_usual_form_is_read(separator, ending, encoding):
     assert read(text.encode(encoding), MOST) == EXPECTED
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("said", ["sep={}", "SEP={}", '"sep={}"', "sep={},,"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_the_line_that_names_the_separator_is_no_row(separator, said, encoding):
+    text = f"{said.format(separator)}\r\n{HEAD}\r\n{LINE}\r\n".replace(",", separator)
+    assert read(text.encode(encoding), MOST) == EXPECTED
+    with pytest.raises(TableRefused, match="Line 3 has a quotation mark"):
+        read_text(text.replace("New here", '"New'), MOST)
+
+
+def test_the_separator_that_is_named_holds_for_the_first_line_too():
+    assert read_text("sep=;\na,b\nc;d", MOST) == [(1, ["a,b"]), (2, ["c", "d"])]
+    assert read_text("sep=;\na@x.sg;b@x.sg", MOST) == [(1, ["a@x.sg"]), (2, ["b@x.sg"])]
+
+
 def test_quotes_blank_lines_and_letters():
     text = 'email;reason\n\n"peter@tech.gov.sg";"Says ""hello""; and\ngoodbye, Zoë"\n'
     assert read(text.encode("cp1252"), MOST)[1] == (3, ["peter@tech.gov.sg", 'Says "hello"; and goodbye, Zoë'])
