@@ -224,10 +224,65 @@ def test_a_row_is_mended_in_its_place(client, draft, htmx):
 @STYLES
 def test_the_address_that_was_meant_is_one_press_away(client, draft, htmx):
     client.get(draft)
-    answer = client.submit(f"{draft}/rows/4", htmx=htmx, use="suggestion")
-    assert answer.status_code == (200 if htmx else 303)
-    assert rows()[2].email == "b@tech.gov.sg"
-    assert verdicts()[4] == "ready"
+    assert 'name="use" value="b@tech.gov.sg"' in client.get(draft).text
+    for _ in range(2):  # Pressed twice it is one change.
+        answer = client.submit(f"{draft}/rows/4", htmx=htmx, use="b@tech.gov.sg")
+        assert answer.status_code == (200 if htmx else 303)
+        shown = answer if htmx else client.get(answer.location)
+        assert "Nothing was changed" not in shown.text
+        assert (rows()[2].email, rows()[2].seed, rows()[2].reason) == ("b@tech.gov.sg", "no", "New here")
+        assert verdicts()[4] == "ready"
+
+
+@STYLES
+def test_an_address_that_is_not_suggested_any_more_is_not_taken(client, draft, htmx):
+    client.get(draft)
+    client.submit(f"{draft}/rows/4", email="x@moe.gvo.sg", seed="yes", reason="Mended elsewhere")
+    client.get(draft)
+    answer = client.submit(f"{draft}/rows/4?show=all", htmx=htmx, use="b@tech.gov.sg")
+    shown = client.get(where(answer))
+    assert "Nothing was changed: b@tech.gov.sg is not suggested for row 4 any more." in read(shown.text)
+    assert 'id="row-2"' in shown.text
+    assert (rows()[2].email, rows()[2].seed, rows()[2].reason) == ("x@moe.gvo.sg", "yes", "Mended elsewhere")
+
+
+@STYLES
+def test_a_page_that_was_open_for_too_long_empties_no_row(client, draft, htmx):
+    client.get(draft)
+    answer = client.submit(f"{draft}/rows/4", htmx=htmx, use="b@tech.gov.sg", csrf_token="old")
+    assert answer.status_code == 422
+    assert "open for too long" in answer.text
+    assert 'value="b@tech.gvo.sg"' in answer.text
+    assert 'value="New here"' in answer.text
+
+
+@STYLES
+def test_a_row_that_was_removed_elsewhere_is_told_on_the_list(client, draft, htmx):
+    client.get(f"{draft}/rows/2/edit")
+    client.submit(f"{draft}/rows/2/remove")
+
+    def told(answer):
+        shown = client.get(where(answer)).text
+        assert "Nothing was changed: row 2 was removed meanwhile." in read(shown)
+        assert 'id="row-4"' in shown
+
+    for address in (f"{draft}/rows/2/edit", f"{draft}/rows/2"):
+        told(client.htmx("GET", address) if htmx else client.get(address))
+    told(client.submit(f"{draft}/rows/2", htmx=htmx, email="z@tech.gov.sg", seed="no", reason="x"))
+    told(client.submit(f"{draft}/rows/2", htmx=htmx, use="z@tech.gov.sg"))
+    told(client.submit(f"{draft}/rows/2/remove", htmx=htmx))
+    assert len(rows()) == 5
+
+
+def test_rows_that_are_open_at_once_have_ids_of_their_own(client, draft):
+    client.get(draft)
+    forms = [client.htmx("GET", f"{draft}/rows/{number}/edit").text for number in (4, 5)]
+    forms += [client.submit(f"{draft}/rows/{number}", htmx=True, csrf_token="old").text for number in (6, 7)]
+    ids = [found for form in forms for found in re.findall(r' id="([^"]+)"', form)]
+    assert len(ids) > 4 * 8
+    assert len(ids) == len(set(ids))
+    for form in forms:
+        assert set(re.findall(r' for="([^"]+)"', form)) < set(re.findall(r' id="([^"]+)"', form))
 
 
 @STYLES
@@ -319,6 +374,9 @@ def test_a_draft_that_was_sent_is_none_any_more(client, draft, now, policy):
         client.get("/invite/batch")
         answer = client.submit(address, email="z@tech.gov.sg", seed="no", reason="x")
         assert "not a draft any more" in client.get(where(answer)).text
+    for address in (f"{draft}/rows/2", f"{draft}/rows/2/edit"):
+        for ask in (client.get, lambda asked: client.htmx("GET", asked)):
+            assert "not a draft any more" in client.get(where(ask(address))).text
     assert len(rows()) == 6
 
 

@@ -43,5 +43,11 @@ class RowForm(PortalForm):
     agency = StringField("Sponsoring agency’s mail domain", filters=[squeeze])
     reason = StringField("Reason", filters=[squeeze])
 
+    def of_row(self, number: int) -> RowForm:
+        """With ids of that row alone: several rows may be open for change at once."""
+        for field in self:
+            field.id = field.label.field_id = f"{field.name}-{number}"
+        return self
+
     def cells(self) -> dict[str, str]:
         return {name: self[name].data or "" for name in COLUMNS}

@@ -14,7 +14,7 @@ from webapp.models import Account, Batch, BatchRow, BatchState, RowOutcome, RowV
 from webapp.models.base import insert_row
 from webapp.services import audit
 from webapp.services.batch_rows import Judged, Row, cells_of, judge
-from webapp.services.errors import NotFound, TooManyDrafts
+from webapp.services.errors import ChangedMeanwhile, NotFound, TooManyDrafts
 from webapp.services.invite_fields import LONGEST
 from webapp.services.inviting import hold_inviter
 from webapp.services.sets import among, execute
@@ -162,14 +162,19 @@ def row(batch_id: int, number: int) -> BatchRow:
     return found
 
 
-def change(batch_id: int, number: int, cells: Mapping[str, str], by: audit.By, now: datetime) -> Sequence[BatchRow]:
+def change(
+    batch_id: int, number: int, cells: Mapping[str, str], by: audit.By, now: datetime, *, suggested: bool = False
+) -> Sequence[BatchRow]:
     """Mend a row of a draft; it is judged anew, and so is each row with the address that it had or has.
 
     Returns the other rows of which something else is to be said now, a page of them at most. Raises `MayNotInvite` or
-    `NotFound`.
+    `NotFound`; or `ChangedMeanwhile` where the address was ``suggested`` for the row, and is not any more.
     """
     inviter = _hold_draft(batch_id, by)
     found = row(batch_id, number)
+    # The row's own address: it was taken already, by a second press of the button.
+    if suggested and cells["email"] not in (found.suggestion, found.email):
+        raise ChangedMeanwhile
     before = found.email_folded
     for name in COLUMNS:
         if name in cells:

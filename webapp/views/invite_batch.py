@@ -11,13 +11,14 @@ from webapp.access import Audience, allow, by, signed_in
 from webapp.domain.business_days import singapore_date
 from webapp.domain.inviting import COLUMNS
 from webapp.extensions import csrf, limiter
+from webapp.forms import squeeze
 from webapp.forms.invite_batch import RowForm, UploadForm
 from webapp.htmx import go_to, wants_fragment
 from webapp.models import BatchRow, BatchState, RowOutcome, RowVerdict
 from webapp.security import takes_large_form
 from webapp.services import batch as service
 from webapp.services.batch_rows import template_rows
-from webapp.services.errors import MayNotInvite, NotFound, TooManyDrafts
+from webapp.services.errors import ChangedMeanwhile, MayNotInvite, NotFound, TooManyDrafts
 from webapp.tables import TableRefused
 
 if TYPE_CHECKING:
@@ -131,7 +132,11 @@ def _show(found: Batch, summary: service.Summary) -> str:
 @allow(Audience.INVITER)
 def row(batch_id: int, row: int) -> ResponseReturnValue:
     """One row as it stands, for taking back an unfinished change."""
-    found, kept = _find(batch_id), _find_row(batch_id, row)
+    found = _find(batch_id)
+    try:
+        kept = _row_of_draft(found, row)
+    except NotFound:
+        return _not_changed(batch_id, row)
     if not wants_fragment():
         return go_to(url_for("invite_batch.batch", batch_id=batch_id))
     return render_template("invite_batch/_row.html", batch=found, row=kept, focus=True)
@@ -141,27 +146,34 @@ def row(batch_id: int, row: int) -> ResponseReturnValue:
 @allow(Audience.INVITER)
 def edit(batch_id: int, row: int) -> ResponseReturnValue:
     """The fields of a row: in its place, or on a page of their own."""
-    found, kept = _find(batch_id), _find_row(batch_id, row)
-    form = RowForm(formdata=None, data={name: getattr(kept, name) for name in COLUMNS})
-    return _edit_page(found, kept, form)
+    found = _find(batch_id)
+    try:
+        kept = _row_of_draft(found, row)
+    except NotFound:
+        return _not_changed(batch_id, row)
+    return _edit_page(found, kept, RowForm(formdata=None, data=_cells(kept)))
 
 
 @blueprint.post("/<id:batch_id>/rows/<id:row>")
 @allow(Audience.INVITER)
 @csrf.exempt
 def change(batch_id: int, row: int) -> ResponseReturnValue:
-    """Mend a row; or take the address that was probably meant."""
-    found, kept = _find(batch_id), _find_row(batch_id, row)
-    form = RowForm()
-    if not form.validate():
-        return _edit_page(found, kept, form), 422
-    cells = {"email": kept.suggestion} if "use" in request.form and kept.suggestion else form.cells()
+    """Mend a row; or take the address that was probably meant, and nothing else, which ``use`` names."""
+    found, meant = _find(batch_id), (squeeze(request.form.get("use")) or "")[:113]
     try:
-        others = service.change(batch_id, row, cells, by(), clock.now())
+        kept = _row_of_draft(found, row)
+        form = RowForm(data=_cells(kept))
+        if not form.validate():
+            return _edit_page(found, kept, form), 422
+        cells = {"email": meant} if meant else form.cells()
+        others = service.change(batch_id, row, cells, by(), clock.now(), suggested=bool(meant))
+    except ChangedMeanwhile:
+        flash(f"Nothing was changed: {meant} is not suggested for row {row} any more.", "info")
+        return go_to(url_for("invite_batch.batch", batch_id=batch_id, show=request.args.get("show")))
     except (MayNotInvite, NotFound):
-        return _no_draft(batch_id)
+        return _not_changed(batch_id, row)
     if wants_fragment():
-        return _fragment("invite_batch/_changed.html", batch=found, row=_find_row(batch_id, row), others=others)
+        return _fragment("invite_batch/_changed.html", batch=found, row=kept, others=others)
     flash(f"Row {row} is changed.", "success")
     return go_to(url_for("invite_batch.batch", batch_id=batch_id, show=request.args.get("show")))
 
@@ -187,7 +199,7 @@ def remove(batch_id: int, row: int) -> ResponseReturnValue:
     try:
         others = service.remove(batch_id, row, by(), clock.now())
     except (MayNotInvite, NotFound):
-        return _no_draft(batch_id)
+        return _not_changed(batch_id, row)
     if wants_fragment():
         return _fragment("invite_batch/_removed.html", batch=found, number=row, others=others)
     flash(f"Row {row} is removed.", "success")
@@ -273,21 +285,33 @@ def _find(batch_id: int) -> Batch:
         abort(404)
 
 
-def _find_row(batch_id: int, number: int) -> BatchRow:
-    try:
-        return service.row(batch_id, number)
-    except NotFound:
-        abort(404)
+def _row_of_draft(found: Batch, number: int) -> BatchRow:
+    """A row that can be mended. Raises `NotFound`, of which `_not_changed` says the reason."""
+    if found.state is not BatchState.DRAFT:
+        raise NotFound
+    return service.row(found.id, number)
+
+
+def _cells(kept: BatchRow) -> dict[str, str]:
+    return {name: getattr(kept, name) for name in COLUMNS}
 
 
 def _edit_page(found: Batch, kept: BatchRow, form: RowForm) -> str:
     template = "invite_batch/_edit.html" if wants_fragment() else "invite_batch/edit.html"
-    return render_template(template, batch=found, row=kept, form=form)
+    return render_template(template, batch=found, row=kept, form=form.of_row(kept.number))
 
 
 def _fragment(template: str, **shown: object) -> Response:
     """A row in its place; the summary above asks anew, since it counts otherwise now."""
     return Response(render_template(template, **shown), headers={"HX-Trigger": "batch-changed"})
+
+
+def _not_changed(batch_id: int, row: int) -> ResponseReturnValue:
+    """The list as it is now, with why a row of it could not be changed."""
+    if _find(batch_id).state is not BatchState.DRAFT:
+        return _no_draft(batch_id)
+    flash(f"Nothing was changed: row {row} was removed meanwhile.", "info")
+    return go_to(url_for("invite_batch.batch", batch_id=batch_id, show=request.args.get("show")))
 
 
 def _no_draft(batch_id: int) -> ResponseReturnValue:
