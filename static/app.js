@@ -2,6 +2,7 @@
 //
 // data-focus       takes the focus when it comes with the page or a swap (error summaries carry it)
 // data-announce    its text is read out politely after a swap ("2 requests left")
+// data-mends="id"  a verdict on that field as one types: the error that was told of it before goes
 // data-code        a one-time code: what is pasted is cleaned of spaces and dashes
 // data-copy="id"   copies the text of that element
 // data-print       prints the page
@@ -53,6 +54,22 @@
   function markTitle() {
     const plain = document.title.replace(/^Error: /, "");
     document.title = document.querySelector(".error-summary") ? "Error: " + plain : plain;
+  }
+
+  /** Takes away the error that was told of a field before its new verdict, and those of fields that it has hidden. */
+  function mend(verdict) {
+    const form = verdict.closest("form");
+    for (const link of form.querySelectorAll(".error-summary a[href^='#']")) {
+      const field = byId(link.hash.slice(1));
+      if (!field || (field.id !== verdict.dataset.mends && field.getClientRects().length)) continue;
+      const place = field.closest(".field");
+      place.classList.remove("field-in-error");
+      place.querySelector(".field-error")?.remove();
+      place.querySelectorAll("[aria-invalid]").forEach((input) => input.removeAttribute("aria-invalid"));
+      link.closest("li").remove();
+    }
+    const summary = form.querySelector(".error-summary");
+    if (summary && !summary.querySelector("li")) summary.remove();
   }
 
   // A link of an error summary leads to the field's first thing that can be used: the robot check's box, a radio.
@@ -218,6 +235,8 @@
     // outerHTML swaps report the new element; deleted ones are no longer in the page.
     if (!fresh.isConnected) return;
     const within = (selector) => (fresh.matches(selector) ? fresh : fresh.querySelector(selector));
+    const verdict = within("[data-mends]");
+    if (verdict) mend(verdict);
     markTitle();
     const said = within("[data-announce]");
     if (said) announce(said.dataset.announce || said.textContent.trim());

@@ -51,6 +51,43 @@ def test_a_colleague_is_asked_for_and_seen_to_become_active(world, admin, invite
     expect(inviter.get_by_role("row").filter(has_text=email)).to_contain_text("Active")
 
 
+def test_what_is_typed_stays_and_an_error_goes_with_what_it_was_told_of(inviter):
+    inviter.goto("/invite")
+    email, reason = inviter.get_by_label("Their work email address"), inviter.get_by_label("Why do they need TechPass?")
+    expect(inviter.get_by_role("button", name="Continue", exact=True)).to_be_visible()
+    expect(reason).to_be_hidden()
+    email.fill("late@gmail.com")
+    expect(inviter.locator("#invite-told")).to_contain_text("cannot be invited")
+    inviter.get_by_role("button", name="Continue", exact=True).click()
+    expect(inviter.locator(".error-summary")).to_be_focused()
+    email.fill("late@vendor.example.com")
+    expect(inviter.locator("#invite-told")).to_contain_text("A vendor’s address")
+    expect(inviter.locator(".error-summary, .field-error, [aria-invalid]")).to_have_count(0)
+    expect(inviter).to_have_title(re.compile("^Ask for somebody"))
+    inviter.get_by_label("Organisation").fill("Vendor Pte")
+    inviter.get_by_label("No", exact=True).check()
+    inviter.get_by_role("button", name="Ask for them").click()
+    expect(inviter.locator(".error-summary li")).to_have_count(4)
+
+    # The check of an address is on its way while its next fields are filled in.
+    def answer(route):
+        if not reason.input_value():
+            reason.fill("Typed while it was checked")
+        route.continue_()
+
+    inviter.route("**/invite/check", answer)
+    email.fill("late@tech.gov.sg")
+    expect(inviter.locator("#invite-told")).to_contain_text("a public officer")
+    expect(inviter.get_by_label("Organisation")).to_be_hidden()
+    expect(inviter.locator(".error-summary li")).to_have_text(["Say why they need TechPass"])
+    expect(reason).to_have_value("Typed while it was checked")
+    expect(reason).to_be_focused()
+    inviter.unroute("**/invite/check")
+    email.fill("late@vendor.example.com")
+    expect(inviter.get_by_label("Organisation")).to_have_value("Vendor Pte")
+    expect(inviter.get_by_label("No", exact=True)).to_be_checked()
+
+
 def test_a_vendor_registers_and_becomes_active(world, admin, inviter, look):
     email = "mei@vendor.example.com"
     inviter.goto("/invite")

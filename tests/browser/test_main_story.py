@@ -94,6 +94,8 @@ def test_the_form_says_what_is_wrong_where_it_is_wrong(world, look):
     look(page, "sign-up-error")
     page.get_by_label("Email address").fill("peter@schools.gov.sg")
     expect(page.locator("#address-check")).to_contain_text("SEED does not apply")
+    expect(page.locator(".field-error")).to_have_count(1)
+    expect(summary.get_by_role("listitem")).to_have_text([re.compile("I’m not a robot")])
     expect(page.get_by_role("radio", name="Yes")).to_be_hidden()
 
 

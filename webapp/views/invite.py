@@ -50,8 +50,7 @@ def _words() -> dict[str, Any]:
 @blueprint.get("")
 @allow(Audience.INVITER)
 def invite() -> str:
-    form = InviteForm(formdata=None).offer(_sponsors())
-    return render_template("invite/page.html", form=form, read=None, mark=_mark(None))
+    return render_template("invite/page.html", **_shown(InviteForm(formdata=None).offer(_sponsors()), None))
 
 
 @blueprint.post("")
@@ -67,15 +66,15 @@ def ask() -> ResponseReturnValue:
     person = read.person
     if person is not None and person.address.folded == signed_in.account.email_folded:
         read.problems["email"], person = "This is your own address: you have TechPass already", None
-    if not valid or person is None:
-        # Without scripts the address alone comes first; the fields that it calls for are no mistake yet.
-        is_first_step = (
-            valid and ("reason" not in request.form or "use" in request.form) and "email" not in read.problems
-        )
-        if not is_first_step:
+    if not valid or person is None or "use" in request.form:
+        # Fields that were not shown before are no mistake yet: without scripts the address alone comes first.
+        is_new = "use" in request.form or not _asked(read) <= set(request.form.get("asked", "").split())
+        moved_on = valid and is_new and "email" not in read.problems
+        if not moved_on:
             for name, problem in read.problems.items():
                 form[name].errors = [problem]
-        return _page(form, read, moved_on=is_first_step), 200 if is_first_step else 422
+        template = "invite/_form.html" if wants_fragment() else "invite/page.html"
+        return render_template(template, **_shown(form, read), moved_on=moved_on), 200 if moved_on else 422
     try:
         outcome = inviting.ask_for(person, by(), clock.now(), current_app.config["POLICY"])
     except MayNotInvite:
@@ -88,7 +87,7 @@ def ask() -> ResponseReturnValue:
 @allow(Audience.INVITER)
 @csrf.exempt  # It changes nothing and tells no more than the form itself does.
 def check() -> ResponseReturnValue:
-    """The fields that the address calls for, as a fragment; what was typed in them stays."""
+    """What the address calls for, and what is said of it, as a fragment: nothing that can be typed in is in it."""
     if not wants_fragment():
         return go_to(url_for("invite.invite"))
     form = InviteForm(meta={"csrf": False}).offer(_sponsors())
@@ -96,9 +95,10 @@ def check() -> ResponseReturnValue:
     read = None if is_unfinished(text) else invite_fields.read(form.fields())
     if read is not None and read.address is None:
         read = None  # Nobody likes to be told off half-way through a word; submitting tells.
-    if request.form.get("shown") == _mark(read):
-        return "", 204  # The same fields: whoever is typing in them is left alone.
-    return render_template("invite/_fields.html", form=form, read=read, mark=_mark(read))
+    shown = _shown(form, read)
+    if request.form.get("shown") == shown["mark"]:
+        return "", 204  # The same words are not said twice, and a button that has the focus keeps it.
+    return render_template("invite/_address.html", **shown)
 
 
 @blueprint.get("/sent")
@@ -145,15 +145,27 @@ def _sponsors() -> list[tuple[str, str]]:
     return [(each.domain, f"{each.name} ({each.domain})") for each in found]
 
 
-def _page(form: InviteForm, read: Read, *, moved_on: bool) -> str:
-    template = "invite/_form.html" if wants_fragment() else "invite/page.html"
-    return render_template(template, form=form, read=read, mark=_mark(read), moved_on=moved_on)
+def _asked(read: Read | None) -> set[str]:
+    """The groups of fields that an address calls for; none as long as it is none to go on with."""
+    invitable = read.invitable if read else None
+    if read is None or invitable is None or invitable.account_type is None or read.suggestion:
+        return set()
+    asked = {
+        "names": invitable.account_type is AccountType.VENDOR,
+        "sponsor": invitable.needs_sponsor,
+        "seed": read.seed_offered or invitable.needs_sponsor,
+        "reason": True,
+    }
+    return {name for name, is_asked in asked.items() if is_asked}
 
 
-def _mark(read: Read | None) -> str:
-    """Of the fields that an address calls for, and what is said of it: the fragment is swapped where it differs."""
-    told = read and read.invitable and (read.invitable, read.suggestion, read.seed_offered)
-    return f"{crc32(repr(told).encode()):x}"
+def _shown(form: InviteForm, read: Read | None) -> dict[str, Any]:
+    """The form with what an address calls for; ``mark`` is of that and of the verdict: swapped where it differs."""
+    asked = " ".join(sorted(_asked(read)))
+    told = read and read.invitable and (read.invitable.message, read.suggestion, asked)
+    # An error is told in the verdict's place: whatever is said next takes it away.
+    mark = "" if form.email.errors else f"{crc32(repr(told).encode()):x}"
+    return {"form": form, "read": read, "asked": asked, "mark": mark}
 
 
 def _told(person: Person, outcome: Outcome) -> tuple[str, str]:
