@@ -164,6 +164,22 @@ def test_a_link_that_was_replaced_leads_to_the_latest(client, make, vendor, now,
     assert asked() == []
 
 
+def test_a_form_whose_link_has_ended_leads_to_the_page_that_says_why(client, vendor, now, set_now):
+    _, token = vendor()
+    client.get(f"/registration/{token}")
+    given = GIVEN | {"csrf_token": client.csrf_token()}
+    unknown = client.htmx("POST", "/registration/nobodys", data=given)
+    set_now(now + timedelta(days=5, seconds=1))
+    for changes in ({}, {"mobile": ""}):
+        answer = client.htmx("POST", f"/registration/{token}", data=given | changes)
+        assert (answer.status_code, answer.headers["HX-Redirect"]) == (204, f"/registration/{token}")
+    assert "This invitation has expired" in client.get(f"/registration/{token}").text
+    shown = client.get(unknown.headers["HX-Redirect"])
+    assert shown.status_code == 404
+    assert "ask the person who invited you" in read(shown)
+    assert "the first email" not in read(shown)
+
+
 @pytest.mark.parametrize("kind", [kind for kind in InvitationKind if kind is not InvitationKind.REGISTRATION])
 def test_a_link_of_another_kind_is_none(client, make, kind):
     _, token = make.invitation(kind=kind)

@@ -84,8 +84,10 @@ def _page(token: str, form: RegistrationForm | None) -> ResponseReturnValue:
 
 def _ended(token: str, error: NotFound | LinkEnded) -> ResponseReturnValue:
     """The page of a link that does not work: it says why, and whom to ask (rule 3.7)."""
+    if wants_fragment():
+        return go_to(url_for("registration.registration", token=token))
     if isinstance(error, NotFound):
-        return render_template("invitations/unknown.html"), 404
+        return render_template("invitations/unknown.html", is_invited=True), 404
     found = invitations.find(token, InvitationKind.REGISTRATION)
     inviter = service.invited_by(found.account_id)
     return render_template("registration/ended.html", state=error.state, inviter=inviter), 410
