@@ -100,6 +100,21 @@ def test_people_of_agencies_by_invitation_only_are_invited(client, inviter):
     assert find("peter@mindef.gov.sg").status is AccountStatus.REQUESTED
 
 
+@pytest.mark.parametrize("given", [OFFICER, OFFICER | {"email": "peter@moe.gov.sg"}, VENDOR])
+def test_a_form_that_is_sent_twice_is_one_asking(client, make, inviter, now, set_now, given):
+    client.get("/invite")
+    fields = {"csrf_token": client.csrf_token(), **given}
+    for _ in range(2):
+        assert client.post("/invite", data=fields).location == "/invite/sent"
+    page = read(client.get("/invite/sent").text)
+    assert page.count("We have mailed") == 1
+    assert "Nothing was sent" not in page
+    assert counted(Mail) == counted(Invitee) == 1
+    set_now(now + timedelta(minutes=1))
+    _, page = submit(client, **given)
+    assert "Nothing was sent" in read(page)
+
+
 WRONG = [
     (OFFICER | {"email": ""}, "Enter your organisational email address"),
     (OFFICER | {"email": "peter@gmail.com"}, "Personal email addresses cannot be invited"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
     from webapp.services.invite_fields import Read
     from webapp.services.inviting import Person
+
+_ONE_ASKING = timedelta(minutes=1)
+"""Who asks for the same person again within it has sent one form twice, as a double click does."""
 
 blueprint = Blueprint("invite", __name__, url_prefix="/invite")
 
@@ -171,6 +175,8 @@ def _shown(form: InviteForm, read: Read | None) -> dict[str, Any]:
 def _told(person: Person, outcome: Outcome) -> tuple[str, str]:
     email, policy = person.address.typed, current_app.config["POLICY"]
     is_vendor = person.account_type is AccountType.VENDOR
+    if outcome.at and outcome.by == signed_in.account.email and clock.now() - outcome.at < _ONE_ASKING:
+        outcome = Outcome(Result.SENT)
     by_whom = f" by {outcome.by}" if outcome.by else ""
     at = sg_short(outcome.at) if outcome.at else ""
     match outcome.result:
