@@ -196,6 +196,41 @@ def test_a_file_that_is_too_large_is_refused(client, inviter):
     assert counted(Batch) == 0
 
 
+def errors(page) -> dict[str, str]:
+    """What is told beside each field."""
+    return {name: read(words).strip() for name, words in re.findall(r'id="(\w+)-error">(.*?)</p>', page, re.DOTALL)}
+
+
+@STYLES
+@pytest.mark.parametrize(
+    ("content", "fields", "told"),
+    [
+        (b"name,seed\nPeter,yes", {}, {"file": "The first row must name the columns"}),
+        (b"email\na@tech.gov.sg", {"text": "b@tech.gov.sg"}, {"file": "You gave a file and a list"}),
+        (
+            b"email\na@tech.gov.sg",
+            {"reason": "x" * 301},
+            {"file": "Choose the file again", "reason": "The reason must have"},
+        ),
+        (b"email\na@tech.gov.sg", {"csrf_token": "old", "text": " "}, {"file": "Choose the file again"}),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told_beside_it(client, inviter, content, fields, told, htmx):
+    client.get("/invite/batch")
+    data = {"csrf_token": client.csrf_token(), "file": (io.BytesIO(content), "people.csv"), **fields}
+    ask = client.htmx if htmx else lambda method, address, **kwargs: client.post(address, **kwargs)
+    answer = ask("POST", "/invite/batch", data=data, content_type="multipart/form-data")
+    assert answer.status_code == 422
+    found = errors(answer.text)
+    assert set(found) == set(told)
+    for name, words in told.items():
+        assert words in found[name]
+    assert 'href="#file"' in answer.text
+    assert ("b@tech.gov.sg" in answer.text) == ("b@" in fields.get("text", ""))
+    assert "answers are kept" not in answer.text
+    assert counted(Batch) == 0
+
+
 def test_five_drafts_are_kept_at_most(client, inviter):
     for number in range(batch.MOST_DRAFTS):
         assert upload(client, f"a{number}@tech.gov.sg,no,,,,,x").status_code == 303

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wtforms import RadioField, StringField, TextAreaField
+from wtforms import FileField, RadioField, StringField, TextAreaField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its types
 from wtforms.validators import Length, Optional
 
@@ -11,8 +11,11 @@ from webapp.forms import PortalForm, squeeze
 
 
 class UploadForm(PortalForm):
-    """A list that is pasted or a file, and what holds for rows that do not say."""
+    """A list that is pasted or a file, which the view reads, and what holds for rows that do not say."""
 
+    stale = "This page was open for too long, so nothing was sent. What you typed is kept: check it and submit again."
+
+    file = FileField("A file")
     text = TextAreaField("Or paste the list", validators=[Optional()])
     seed = RadioField(
         "Do they need SEED, where a row does not say?",

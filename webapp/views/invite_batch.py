@@ -33,6 +33,7 @@ blueprint = Blueprint("invite_batch", __name__, url_prefix="/invite/batch")
 TYPES = {"csv": "text/csv", "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}
 TO_MEND = "to_mend"
 _WIDTHS = (34, 8, 18, 18, 28, 18, 40, 60)
+_BOTH = "You gave a file and a list. Choose the file again and empty the list, or send the list alone"
 _NO_DRAFT = "Nothing was changed: this batch is not a draft any more."
 
 
@@ -49,26 +50,32 @@ def index() -> str:
 @limiter.limit("60 per hour", key_func=access.person)
 def upload() -> ResponseReturnValue:
     """Keep what was given as a draft, each row judged."""
-    form = UploadForm()
+    form, policy = UploadForm(), current_app.config["POLICY"]
+    file = request.files.get("file")
+    if file is not None and not file.filename:
+        file = None
     if form.validate():
-        policy = current_app.config["POLICY"]
-        file = request.files.get("file")
+        given = form.text if file is None else form.file
         try:
-            if file is not None and file.filename:
-                name, table = file.filename, tables.read(file.read(), policy.batch_rows)
-            else:
+            if file is None:
                 name, table = "Pasted list", tables.read_text(form.text.data or "", policy.batch_rows)
+            elif (form.text.data or "").strip():
+                raise TableRefused(_BOTH)
+            else:
+                name, table = file.filename or "", tables.read(file.read(), policy.batch_rows)
             number = service.begin(_one_line(name), table, form.otherwise(), by(), clock.now(), policy)
         except TableRefused as error:
-            form.text.errors = [error.message]
+            given.errors = [error.message]
         except TooManyDrafts:
-            form.text.errors = [
+            given.errors = [
                 f"You have {service.MOST_DRAFTS} batches that are not sent. Send one, or reset it, and try again"
             ]
         except MayNotInvite:
             abort(404)
         else:
             return go_to(url_for("invite_batch.batch", batch_id=number))
+    if file is not None and not form.file.errors:
+        form.file.errors = ["Choose the file again: browsers do not keep it"]
     return _upload_page(form), 422
 
 
