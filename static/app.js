@@ -31,6 +31,7 @@
     tellsSlow = false;
     byId("network-words").textContent = words;
     byId("network-notice").hidden = false;
+    byId("network-log-in").hidden = true;
     const button = byId("network-retry");
     button.hidden = !retry;
     button.onclick = retry;
@@ -186,21 +187,44 @@
 
   document.addEventListener("htmx:afterRequest", (event) => {
     end(event.detail.requestConfig.elt);
-    if (event.detail.successful) clearNetwork();
+    if (event.detail.successful && !losesWords(event.detail)) clearNetwork();
   });
 
-  function lost(event, words) {
-    const { requestConfig } = event.detail;
-    const { elt } = requestConfig;
-    end(elt);
-    if (!isPressed(event.detail)) return; // the next key stroke or poll asks again
-    tellNetwork(words, () => {
+  /** Asks once more for what was pressed; null where nothing was. */
+  function retryOf(detail) {
+    if (!isPressed(detail)) return null;
+    const { elt, triggeringEvent: cause } = detail.requestConfig;
+    return () => {
       clearNetwork();
-      const cause = requestConfig.triggeringEvent;
       if (cause.type === "submit") elt.requestSubmit(cause.submitter || undefined);
       else elt.click();
-    });
+    };
   }
+
+  function lost(event, words) {
+    end(event.detail.requestConfig.elt);
+    const retry = retryOf(event.detail);
+    if (retry) tellNetwork(words, retry); // else the next key stroke or poll asks again
+  }
+
+  /** Whether an answer leads away to log in, and would take along what is written in the form that was sent. */
+  function losesWords({ xhr, requestConfig }) {
+    const to = xhr.getResponseHeader("HX-Redirect");
+    const form = requestConfig.verb === "post" && requestConfig.elt.closest("form");
+    if (!to || !form || new URL(to, location.href).pathname !== byId("network-log-in").pathname) return false;
+    const fields = form.querySelectorAll("textarea, input:not([type=hidden], [type=radio], [type=checkbox])");
+    return [...fields].some((field) => field.value);
+  }
+
+  document.addEventListener("htmx:beforeOnLoad", (event) => {
+    if (!losesWords(event.detail)) return;
+    event.preventDefault();
+    tellNetwork(
+      "You are not logged in any more, so nothing was sent. What you typed is still here. Log in in a new tab, then try again.",
+      retryOf(event.detail),
+    );
+    byId("network-log-in").hidden = false;
+  });
 
   document.addEventListener("htmx:sendError", (event) =>
     lost(event, "We could not reach the portal. Nothing was sent, and what you typed is still here."),

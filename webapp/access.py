@@ -139,6 +139,7 @@ def _guard() -> ResponseReturnValue | None:
                     flash("You are not logged in any more, so nothing was changed. Log in, then do it again.", "info")
                 elif wants_fragment():
                     flash("You are not logged in any more. Log in to go on.", "info")
+                # app.js goes nowhere with a form in which something is written: it shows the way to log in beside it.
                 return go_to(url_for("log_in.log_in", next=_page()))
             account = signed_in.account
             rights = {

@@ -88,6 +88,27 @@ def test_what_is_typed_stays_and_an_error_goes_with_what_it_was_told_of(inviter)
     expect(inviter.get_by_label("No", exact=True)).to_be_checked()
 
 
+def test_a_list_outlives_the_session_that_ended_while_it_was_pasted(world, inviter):
+    page = world.person(storage_state=inviter.context.storage_state()).new_page()
+    page.goto("/invite/batch")
+    page.get_by_label("Or paste the list").fill("pasted@tech.gov.sg")
+    cookies = page.context.cookies()
+    page.context.clear_cookies()
+    page.get_by_role("button", name="See the rows").click()
+    notice = page.locator("#network-notice")
+    expect(notice).to_contain_text("You are not logged in any more, so nothing was sent")
+    with page.expect_popup() as opened:
+        notice.get_by_role("link", name="Log in in a new tab").click()
+    expect(opened.value.get_by_role("heading", level=1)).to_contain_text("Log in")
+    expect(page.get_by_label("Or paste the list")).to_have_value("pasted@tech.gov.sg")
+    page.context.add_cookies(cookies)
+    notice.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Pasted list")
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Remove row 1").click()  # Nothing was typed: straight to the page to log in.
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Log in")
+
+
 def test_a_vendor_registers_and_becomes_active(world, admin, inviter, look):
     email = "mei@vendor.example.com"
     inviter.goto("/invite")
