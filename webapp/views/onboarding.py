@@ -8,7 +8,7 @@ import segno
 from flask import Blueprint, Response, current_app, flash, render_template, request, url_for
 from markupsafe import Markup
 
-from webapp import access, clock, known_browser
+from webapp import access, clock, form_errors, known_browser
 from webapp.access import Audience, allow, by
 from webapp.domain.onboarding import AGREEMENT_STEPS, Step
 from webapp.extensions import csrf
@@ -182,14 +182,18 @@ def _page(
     more: Callable[[Onboarding], dict[str, Any]] = lambda _: {},
     template: str | None = None,
 ) -> ResponseReturnValue:
-    """The page of ``step``, if it is the next one; else on to the one that is (T7)."""
+    """The page of ``step``, with what was wrong with its form; or on to the step that is the next one (T7)."""
     try:
         found = service.where(access.onboarding, clock.now())
     except LinkEnded:
         return _ended()
     if found.step is not step:
         return _to(found.step)
-    page = render_template(
+    if form.errors:
+        form_errors.carry(form)
+        return _to(step)
+    form_errors.bring(form)
+    return render_template(
         f"onboarding/{template or step}.html",
         form=form,
         account=found.account,
@@ -198,7 +202,6 @@ def _page(
         step_number=found.steps.index(step) + 1,
         **more(found),
     )
-    return page, 422 if form.errors else 200
 
 
 def as_drawn(key: Key) -> dict[str, Any]:
