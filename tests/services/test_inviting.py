@@ -13,7 +13,7 @@ from webapp.domain.addresses import parse
 from webapp.domain.lifecycle import AccountStatus, AccountType, InvitationKind, InvitationState, SeedStatus
 from webapp.extensions import db
 from webapp.models import Account, Agency, AuditEvent, Invitation, Invitee, Mail, Request
-from webapp.services import agencies, audit, expiry, inviting, purge, requests
+from webapp.services import agencies, audit, expiry, inviting, known, purge, requests
 from webapp.services.errors import MayNotInvite, OwnInvitee
 from webapp.services.invitations import issue
 from webapp.services.inviting import Outcome, Person, Result
@@ -181,17 +181,17 @@ def test_an_unused_invitation_is_replaced_and_keeps_its_deadline(make, by, now, 
 
 def meanwhile(monkeypatch, act):
     """Once, after it was read what there is of somebody and before anything is done about it, ``act`` is done."""
-    read = inviting.known
+    read = known.known
     todo = [act]
 
-    def known(folded, inviter):
+    def then_act(folded, inviter):
         found = read(folded, inviter)
         if todo:
             todo.pop()()
             db.session.flush()
         return found
 
-    monkeypatch.setattr(inviting, "known", known)
+    monkeypatch.setattr(inviting, "known", then_act)
 
 
 def anew(where, by, at, policy):
@@ -280,11 +280,11 @@ def test_on_hold_and_past_its_time_an_invitation_is_not_mailed_again(make, by, n
 def test_what_has_run_out_is_asked_for_anew_though_the_sweep_has_not_come(make, inviter, by, now, policy):
     inviting.ask_for(vendor(), by, now, policy)
     later = now + 5 * DAY + timedelta(seconds=1)
-    assert inviting.asked_before(["mei@vendor.example.com"], inviter.id) == {"mei@vendor.example.com": now}
+    assert known.asked_before(["mei@vendor.example.com"], inviter.id) == {"mei@vendor.example.com": now}
     assert inviting.ask_for(vendor(), by, later, policy) == Outcome(Result.SENT)
     old, new = accounts("mei@vendor.example.com")
     assert (old.status, new.status) == (AccountStatus.TERMINATED, AccountStatus.REQUESTED)
-    assert inviting.asked_before(["mei@vendor.example.com"], inviter.id) == {"mei@vendor.example.com": later}
+    assert known.asked_before(["mei@vendor.example.com"], inviter.id) == {"mei@vendor.example.com": later}
     assert kinds(inviter) == ["invitation_expired"]
 
 
@@ -355,7 +355,7 @@ def test_looking_many_up_takes_as_many_statements_whether_or_not_somebody_is_the
         make.account(email=f"a{number}@moe.gov.sg")
     sent: list[str] = []
     event.listen(db.engine, "before_cursor_execute", lambda _c, _cu, statement, *_: sent.append(statement))
-    inviting.known([f"a{number}@moe.gov.sg" for number in range(5)], inviter)
+    known.known([f"a{number}@moe.gov.sg" for number in range(5)], inviter)
     assert len([each for each in sent if each.startswith("SELECT")]) == 3, sent
 
 

@@ -9,8 +9,9 @@ from webapp.domain.business_days import singapore_date
 from webapp.domain.inviting import COLUMNS, EXAMPLES
 from webapp.formatting import sg_short_day
 from webapp.models import RowVerdict
-from webapp.services import invite_fields, inviting
-from webapp.services.inviting import Known, Person
+from webapp.services import invite_fields
+from webapp.services.inviting import Person
+from webapp.services.known import Known, asked_before, known
 from webapp.sheets import unguarded
 from webapp.tables import LONGEST_CELL, TableRefused, addresses
 
@@ -116,8 +117,8 @@ def judge(rows: Sequence[Row], inviter: Account, now: datetime, seen: dict[str, 
     for start in range(0, len(rows), _CHUNK):
         understood = [(row, _understood(row)) for row in rows[start : start + _CHUNK]]
         folded = {read.address.folded for _, read in understood if read.address is not None}
-        there = inviting.known(folded, inviter)
-        own = inviting.asked_before(folded, inviter.id)
+        there = known(folded, inviter)
+        own = asked_before(folded, inviter.id)
         for row, read in understood:
             found.append(_judged(row, read, inviter, now, seen, there, own))
     return found
