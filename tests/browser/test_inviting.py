@@ -88,6 +88,25 @@ def test_what_is_typed_stays_and_an_error_goes_with_what_it_was_told_of(inviter)
     expect(inviter.get_by_label("No", exact=True)).to_be_checked()
 
 
+def test_without_scripts_what_is_typed_stays_too(world, inviter):
+    page = world.person(java_script_enabled=False, storage_state=inviter.context.storage_state()).new_page()
+    page.goto("/invite")
+    email, organisation = page.get_by_label("Their work email address"), page.get_by_label("Organisation")
+    expect(organisation).to_be_hidden()
+    email.fill("plain@vendor.example.com")
+    page.get_by_role("button", name="Continue", exact=True).click()
+    expect(page.locator(".error-summary")).to_have_count(0)
+    organisation.fill("Vendor Pte")
+    email.fill("plain@tech.gov.sg")
+    page.get_by_role("button", name="Ask for them", exact=True).click()
+    expect(page.locator(".error-summary li")).to_have_count(2)
+    expect(organisation).to_be_hidden()
+    email.fill("plain@vendor.example.com")
+    page.get_by_role("button", name="Ask for them", exact=True).click()
+    expect(page.locator(".error-summary")).to_have_count(0)
+    expect(organisation).to_have_value("Vendor Pte")
+
+
 def test_a_list_outlives_the_session_that_ended_while_it_was_pasted(world, inviter):
     page = world.person(storage_state=inviter.context.storage_state()).new_page()
     page.goto("/invite/batch")
