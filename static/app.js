@@ -220,7 +220,7 @@
     if (!losesWords(event.detail)) return;
     event.preventDefault();
     tellNetwork(
-      "You are not logged in any more, so nothing was sent. What you typed is still here. Log in in a new tab, then try again.",
+      "You are not logged in any more, so nothing was sent. What you typed is still here: log in, then try again.",
       retryOf(event.detail),
     );
     byId("network-log-in").hidden = false;

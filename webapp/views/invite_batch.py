@@ -169,7 +169,7 @@ def change(batch_id: int, row: int) -> ResponseReturnValue:
     found, meant = _find(batch_id), (squeeze(request.form.get("use")) or "")[:113]
     try:
         kept = _row_of_draft(found, row)
-        form = RowForm(data=_cells(kept))
+        form = RowForm(data=_cells(kept))  # What is not posted stays as it is.
         if not form.validate():
             return _edit_page(found, kept, form), 422
         cells = {"email": meant} if meant else form.cells()
@@ -177,8 +177,10 @@ def change(batch_id: int, row: int) -> ResponseReturnValue:
     except ChangedMeanwhile:
         flash(f"Nothing was changed: {meant} is not suggested for row {row} any more.", "info")
         return go_to(url_for("invite_batch.batch", batch_id=batch_id, show=request.args.get("show")))
-    except (MayNotInvite, NotFound):
+    except NotFound:
         return _not_changed(batch_id, row)
+    except MayNotInvite:
+        abort(404)
     if wants_fragment():
         return _fragment("invite_batch/_changed.html", batch=found, row=kept, others=others)
     flash(f"Row {row} is changed.", "success")
@@ -205,8 +207,10 @@ def remove(batch_id: int, row: int) -> ResponseReturnValue:
     found = _find(batch_id)
     try:
         others = service.remove(batch_id, row, by(), clock.now())
-    except (MayNotInvite, NotFound):
+    except NotFound:
         return _not_changed(batch_id, row)
+    except MayNotInvite:
+        abort(404)
     if wants_fragment():
         return _fragment("invite_batch/_removed.html", batch=found, number=row, others=others)
     flash(f"Row {row} is removed.", "success")
