@@ -10,6 +10,7 @@ import io
 import re
 import zipfile
 import zlib
+from datetime import date
 from typing import IO, TYPE_CHECKING, Any
 from xml.etree.ElementTree import ParseError
 
@@ -29,6 +30,12 @@ MOST_BYTES = 4 * 1024 * 1024
 MOST_UNPACKED = 12 * 1024 * 1024
 """Of all that is read of a spreadsheet, once it is unpacked: 10,000 rows take a third of it."""
 MOST_STRINGS = 150_000
+_MOST_EVENTS = 550_000
+"""Beginnings and ends of elements: 10,000 rows of the template have some 450,000."""
+_MOST_NAMES = 1000
+"""Of elements, attributes and namespaces."""
+_MOST_QUIET = 512 * 1024
+"""Bytes without an element: the longest text of a cell has less."""
 MOST_COLUMNS = 30
 LONGEST_CELL = 1000
 """Characters. A longer cell is cut one behind them, so that whoever judges its row sees that it is too long."""
@@ -50,10 +57,7 @@ class TableRefused(Exception):
 
 
 _TOO_LARGE = f"The file is larger than {MOST_BYTES // 1024 // 1024} MB, the most that is taken at once"
-_TOO_MUCH = (
-    f"The spreadsheet unpacks to more than {MOST_UNPACKED // 1024 // 1024} MB. Copy its rows into a new one, "
-    "or save it as CSV"
-)
+_TOO_MUCH = "The spreadsheet holds more than can be read at once. Copy its rows into a new one, or save it as CSV"
 _BROKEN = "The spreadsheet cannot be read. Save it anew as an Excel workbook (.xlsx) or as CSV, and choose that file"
 _TOO_WIDE = f"A row has more than {MOST_COLUMNS} columns. Leave only those of the template"
 
@@ -201,8 +205,7 @@ def _xlsx(content: bytes) -> Iterator[Row]:
             if len(members) > _MOST_MEMBERS or any(each.compress_type not in _PACKINGS for each in members):
                 raise TableRefused(_BROKEN)
             parts = _Parts(package)
-            strings = list(_strings(parts))
-            yield from _cells(parts, _first_sheet(parts), strings)
+            yield from _cells(parts, _first_sheet(parts), list(_strings(parts)), _days(parts))
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, LookupError, OSError):
         raise TableRefused(_BROKEN) from None
     except (ParseError, DefusedXmlException, ValueError, zlib.error):
@@ -212,11 +215,11 @@ def _xlsx(content: bytes) -> Iterator[Row]:
 
 
 class _Parts:
-    """The parts of a workbook, of which no more is unpacked than `MOST_UNPACKED` in all."""
+    """The parts of a workbook, of which no more is unpacked and read in all than the bounds allow."""
 
     def __init__(self, package: zipfile.ZipFile) -> None:
         self._package = package
-        self._left = MOST_UNPACKED
+        self.bytes = self.events = 0
 
     def has(self, name: str) -> bool:
         return name in self._package.namelist()
@@ -224,48 +227,94 @@ class _Parts:
     def open(self, name: str) -> _Counted:
         return _Counted(self._package.open(name), self)
 
-    def take(self, size: int) -> None:
-        self._left -= size
-        if self._left < 0:
-            raise TableRefused(_TOO_MUCH)
-
 
 class _Counted:
     """A part that is read piece by piece, each counted as it comes out and not as the file says."""
 
     def __init__(self, stream: IO[bytes], parts: _Parts) -> None:
         self._stream, self._parts = stream, parts
+        self._quiet_since = self._events = 0
+        self.names: dict[str, str] = {}
+        """Its elements' names, with and without the namespace."""
+        self.other_names: set[str] = set()
 
     def read(self, size: int = -1) -> bytes:
+        parts = self._parts
+        if parts.events > self._events:
+            self._quiet_since, self._events = parts.bytes, parts.events
         piece = self._stream.read(min(size, 65_536) if size > 0 else 65_536)
-        self._parts.take(len(piece))
+        parts.bytes += len(piece)
+        if (
+            parts.bytes > MOST_UNPACKED
+            or parts.bytes > self._quiet_since + _MOST_QUIET
+            or parts.events > _MOST_EVENTS
+            or len(self.names) + len(self.other_names) > _MOST_NAMES
+        ):
+            raise TableRefused(_TOO_MUCH)
         return piece
 
 
 def _elements(parts: _Parts, name: str) -> Iterator[tuple[str, str, Any]]:
     """The events of a part's XML, with the names of its elements; entities are refused. What has ended is let go."""
-    root = None
-    for event, element in iterparse(parts.open(name), events=("start", "end")):
-        if root is None:
-            root = element
-        yield event, element.tag.rpartition("}")[2], element
-        if event == "end" and element.tag.rpartition("}")[2] in ("si", "row", "sheet", "Relationship"):
+    root: Any = None
+    part = parts.open(name)
+    names = part.names
+    for event, element in iterparse(part, events=("start", "end", "start-ns"), forbid_dtd=True):
+        parts.events += 1
+        if event == "start-ns":
+            part.other_names.add(element[0])
+            continue
+        if event == "start":
+            part.other_names.update(element.keys())
+            if element.tag not in names:
+                names[element.tag] = element.tag.rpartition("}")[2]
+            if root is None:
+                root = element
+        yield event, names[element.tag], element
+        if event == "end":
             element.clear()
-            if root is not element and len(root) > 1000:
+            if len(root) > 1000:
                 root.clear()
 
 
-def _first_sheet(parts: _Parts) -> str:
-    relation = ""
+def _first_sheet(parts: _Parts) -> tuple[str, int]:
+    """The name of its part, and the number of the day from which the workbook counts."""
+    relation, epoch = "", date(1899, 12, 30).toordinal()
     for event, name, element in _elements(parts, "xl/workbook.xml"):
+        if event == "start" and name == "workbookPr" and element.get("date1904") in ("1", "true"):
+            epoch = date(1904, 1, 1).toordinal()
         is_shown = event == "start" and name == "sheet" and element.get("state", "visible") == "visible"
         if is_shown and not relation:
             relation = next((value for key, value in element.attrib.items() if _RELATION.search(key)), "")
     for event, name, element in _elements(parts, "xl/_rels/workbook.xml.rels"):
         if event == "start" and name == "Relationship" and element.get("Id") == relation:
             target = element.get("Target", "")
-            return target.removeprefix("/") if target.startswith("/") else f"xl/{target}"
+            return target.removeprefix("/") if target.startswith("/") else f"xl/{target}", epoch
     raise TableRefused("The spreadsheet has no sheet to read")
+
+
+_DAYS = frozenset([*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)])
+"""The forms that need no writing down by which a number is shown as a day or a time."""
+_NOT_OF_A_DAY = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\]]*\]')
+"""What a form has besides: text, gaps, colours, languages."""
+
+
+def _days(parts: _Parts) -> set[int]:
+    """The styles of cells that hold a day or a time, which is a number there."""
+    name = "xl/styles.xml"
+    if not parts.has(name):
+        return set()
+    days, forms, is_of_cells = set(_DAYS), [], False
+    for event, tag, element in _elements(parts, name):
+        if tag == "cellXfs":
+            is_of_cells = event == "start"
+        elif event == "start" and tag == "xf" and is_of_cells:
+            forms.append(_whole(element.get("numFmtId"), 0))
+        elif event == "start" and tag == "numFmt":
+            code = _NOT_OF_A_DAY.sub("", element.get("formatCode", "")[:255])
+            if re.search("[ymdhs]", code, re.IGNORECASE):
+                days.add(_whole(element.get("numFmtId"), 0))
+    return {style for style, form in enumerate(forms) if form in days}
 
 
 def _strings(parts: _Parts) -> Iterator[str]:
@@ -288,11 +337,12 @@ def _strings(parts: _Parts) -> Iterator[str]:
             text = ""
 
 
-def _cells(parts: _Parts, sheet: str, strings: list[str]) -> Iterator[Row]:
+def _cells(parts: _Parts, sheet: tuple[str, int], strings: list[str], days: set[int]) -> Iterator[Row]:
+    name, epoch = sheet
     number, seen = 0, 0
     cells: dict[int, str] = {}
     kind, value, formula, place = "", "", None, 0
-    for event, tag, element in _elements(parts, sheet):
+    for event, tag, element in _elements(parts, name):
         if event == "start":
             if tag == "row":
                 # Rows go up, whatever the file says, so that no two have one number.
@@ -304,12 +354,14 @@ def _cells(parts: _Parts, sheet: str, strings: list[str]) -> Iterator[Row]:
                     raise TableRefused(_TOO_WIDE)
                 place = _column(element.get("r"), place + 1)
                 kind, value, formula = element.get("t", "n"), "", None
+                if kind == "n" and _whole(element.get("s"), 0) in days:
+                    kind = "day"
         elif tag in ("v", "t"):
             value += (element.text or "")[: 4 * LONGEST_CELL]
         elif tag == "f":
             formula = element.text or ""
         elif tag == "c":
-            text = _shown(kind, value, formula, strings)
+            text = _as_day(value, epoch) if kind == "day" and formula is None else _shown(kind, value, formula, strings)
             if text:
                 if place > MOST_COLUMNS:
                     raise TableRefused(_TOO_WIDE)
@@ -332,6 +384,22 @@ def _shown(kind: str, value: str, formula: str | None, strings: list[str]) -> st
     if kind == "n" and re.fullmatch(r"-?\d+\.0+", value):
         return value.partition(".")[0]
     return value
+
+
+def _as_day(value: str, epoch: int) -> str:
+    """A number of days since ``epoch`` as a day, a time, or both; what is none stays as it is."""
+    try:
+        number = float(value)
+        days, seconds = divmod(round(number * 24 * 3600), 24 * 3600)
+        day = date.fromordinal(epoch + days).isoformat()
+    except (ValueError, OverflowError):
+        return value
+    if number < 0:
+        return value
+    time = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}".removesuffix(":00")
+    if number < 1:
+        return time
+    return f"{day} {time}" if seconds else day
 
 
 def _whole(text: str | None, otherwise: int) -> int:

@@ -7,12 +7,14 @@ import json
 import subprocess
 import sys
 import zipfile
+from datetime import date, datetime, time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from openpyxl import Workbook
+from openpyxl.utils.datetime import MAC_EPOCH, WINDOWS_EPOCH
 
 from webapp import tables
 from webapp.forms import squeeze
@@ -60,8 +62,9 @@ SHEET = "xl/worksheets/sheet1.xml"
 NAMESPACE = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
 
 
-def sheet(rows: str, before: str = "") -> bytes:
-    return package(**{SHEET: f"{before}<worksheet {NAMESPACE}><sheetData>{rows}</sheetData></worksheet>"})
+def sheet(rows: str, before: str = "", styles: str = "") -> bytes:
+    content = f"{before}<worksheet {NAMESPACE}><sheetData>{rows}</sheetData></worksheet>"
+    return package(**{SHEET: content, "xl/styles.xml": styles})
 
 
 EXPECTED = [(1, ["email", "seed", "reason"]), (2, ["peter@tech.gov.sg", "yes", "New here"])]
@@ -157,6 +160,34 @@ def test_a_workbook_is_read_as_a_person_sees_it():
     ]
 
 
+@pytest.mark.parametrize("epoch", [WINDOWS_EPOCH, MAC_EPOCH])
+def test_a_day_or_a_time_in_a_workbook_is_read_as_one(epoch):
+    made = Workbook()
+    made.epoch = epoch
+    sheet: Any = made.active
+    day = date(2026, 11, 30)
+    sheet.append([day, datetime.combine(day, time(14, 30)), time(8, 5), datetime.combine(day, time(23, 59, 59))])
+    sheet.append([date(2026, 2, 28)] * 3 + [46000] * 3)
+    for column, form in enumerate(["d mmm yy", "[$-409]dddd", "yyyy", '0 "days"', "[Red]0.0", "#,##0\\d"], 1):
+        sheet.cell(2, column).number_format = form
+    out = io.BytesIO()
+    made.save(out)
+    assert read(out.getvalue(), MOST) == [
+        (1, ["2026-11-30", "2026-11-30 14:30", "08:05", "2026-11-30 23:59:59"]),
+        (2, ["2026-02-28"] * 3 + ["46000"] * 3),
+    ]
+
+
+DAY_STYLE = f'<styleSheet {NAMESPACE}><cellXfs><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs></styleSheet>'
+
+
+@pytest.mark.parametrize("value", ["-1", "99999999", "1E400", "1e9", "NaN", "inf", "a day", "9" * 5000, ""])
+def test_what_is_no_day_stays_as_it_is(value):
+    rows = f'<row r="1"><c r="A1" s="1"><v>{value}</v></c><c r="B1" s="9"><v>46000</v></c></row>'
+    cell = value[: tables.LONGEST_CELL + 1]
+    assert read(sheet(rows, styles=DAY_STYLE), MOST) == [(1, [cell, "46000"])]
+
+
 def test_ten_thousand_rows_are_fine_and_one_more_is_not():
     rows = [[f"a{number}@tech.gov.sg", "yes", "Reason"] for number in range(MOST)]
     assert len(read(book(HEAD.split(","), *rows), MOST)) == MOST + 1
@@ -199,7 +230,7 @@ ENTITIES = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">' + "".join(
     f'<!ENTITY {name} "{f"&{of};" * 10}">' for name, of in zip("bcdefghij", "abcdefghi", strict=True)
 )
 BROKEN = "The spreadsheet cannot be read"
-TOO_MUCH = "The spreadsheet unpacks to more than 12 MB"
+TOO_MUCH = "The spreadsheet holds more than can be read at once"
 TOO_WIDE = "A row has more than 30 columns"
 NO_TABLE = "This is neither CSV nor an Excel workbook"
 HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
@@ -226,6 +257,34 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: _zip(zipfile.ZIP_LZMA, **{"xl/workbook.xml": "<a/>"}).replace(b"\x05\x00\x5d", b"\x05\x00\xff"),
         BROKEN,
     ),
+    "much of no use": (lambda: sheet("<a/>" * 2_400_000), TOO_MUCH),
+    "much of no use in the strings": (
+        lambda: package(**{"xl/sharedStrings.xml": f"<sst {NAMESPACE}><si>{'<a/>' * 2_400_000}</si></sst>"}),
+        TOO_MUCH,
+    ),
+    "wide rows": (
+        lambda: sheet(
+            "".join(f'<row r="{at}">{f"""<c r="A{at}"><v>1</v></c>""" * 25}</row>' for at in range(1, 10_000))
+        ),
+        TOO_MUCH,
+    ),
+    "many attributes": (
+        lambda: sheet(f"<row {' '.join(f'a{each}=<>' for each in range(700_000))}/>".replace("<>", "''")),
+        TOO_MUCH,
+    ),
+    "many names": (lambda: sheet("".join(f"<a{each}/>" for each in range(900_000))), TOO_MUCH),
+    "many namespaces": (lambda: sheet("".join(f'<a xmlns:a{each}="b"/>' for each in range(400_000))), TOO_MUCH),
+    "many rules": (
+        lambda: sheet("", f"<!DOCTYPE x [{''.join(f'<!ELEMENT a{each} ANY>' for each in range(400_000))}]>"),
+        BROKEN,
+    ),
+    "many comments": (lambda: sheet("<!---->" * 1_600_000), TOO_MUCH),
+    "many styles": (
+        lambda: sheet("", styles=f"{DAY_STYLE[:-13]}{'<xf/>' * 2_000_000}</cellXfs></styleSheet>"),
+        TOO_MUCH,
+    ),
+    "a long form": (lambda: sheet("", styles=f'<a><numFmt formatCode="{"[" * 500_000}"/></a>'), "0 rows"),
+    "styles that are broken": (lambda: sheet("", styles="<styleSheet>"), BROKEN),
     "deep": (lambda: sheet("<a>" * 200_000), BROKEN),
     "many members": (lambda: package(**{f"x{number}": "" for number in range(2000)}), BROKEN),
     "cut short": (lambda: book(["email"])[:-200], BROKEN),
