@@ -125,7 +125,9 @@ def test_an_unknown_agency_is_dismissed(client, admin, knocking, htmx):
     assert "hsa.gov.sg is dismissed" in text
     assert db.session.scalars(select(UnknownAgency.domain)).all() == ["sla.gov.sg"]
     answer = client.submit("/admin/agencies/unknown/dismiss", htmx=htmx, domain="hsa.gov.sg")
-    assert "dismissed already" in (answer.text if htmx else follow(client, answer))
+    assert "It was dismissed already" in (answer.text if htmx else follow(client, answer))
+    answer = client.submit("/admin/agencies/unknown/dismiss", htmx=htmx, domain=" ")
+    assert "Nothing was dismissed: no mail domain was named." in (answer.text if htmx else follow(client, answer))
     assert recorded() == ["agency.dismissed"]
 
 

@@ -102,7 +102,10 @@ def _unknown() -> dict[str, Any]:
 def dismiss() -> ResponseReturnValue:
     domain = DismissForm().domain.data or ""
     done = agency_changes.dismiss(domain, by(), clock.now())
-    message = f"{domain} is dismissed. Tries from now on are counted anew." if done else "It was dismissed already."
+    if done:
+        message = f"{domain} is dismissed. Tries from now on are counted anew."
+    else:
+        message = "It was dismissed already." if domain else "Nothing was dismissed: no mail domain was named."
     if wants_fragment():
         return render_template("admin_agencies/_unknown.html", message=message, **_unknown())
     flash(message, "success" if done else "info")
