@@ -972,6 +972,34 @@ def test_many_mails_are_read_with_few_queries(world):
     assert replace(letters[0], request=None) == letters[0]
 
 
+def test_a_mail_to_somebody_can_leave_beside_those_that_name_them(world):
+    inviter, attempt = world.attempt()
+    pending, link, _ = world.invited()
+    asked = world.requested()
+    for account in (pending, asked):
+        db.session.add(
+            Invitee(
+                inviter_id=inviter.id,
+                account_id=account.id,
+                email=account.email,
+                email_folded=account.email_folded,
+                is_theirs=True,
+                asked_at=world.now,
+            )
+        )
+    mails = (
+        emails.sign_in_code(inviter, attempt, world.now),
+        emails.asked_for(asked, inviter.id, world.now),
+        emails.techpass_onboarding(pending, link, world.now),
+    )
+    outbox.post(*mails)
+    db.session.commit()
+    first, *others = db.session.scalars(select(Mail).order_by(Mail.id)).all()
+    for other in others:
+        for letter in load([first, other]):
+            assert render(letter, secret_keys(), world.now).text
+
+
 @pytest.mark.parametrize("status", [AccountStatus.ACTIVE, AccountStatus.DISABLED], ids=str)
 @pytest.mark.parametrize("kind", [DeviceStatus.ONBOARDED, DeviceStatus.FAILED], ids=str)
 def test_news_of_a_device_reach_only_who_can_use_it(world, kind, status):

@@ -98,15 +98,19 @@ class Rendered:
     """The deadline that it tells, to attach."""
 
 
+_WITH_AGENCY = joinedload(Account.agency, innerjoin=True)
+"""On each query of accounts: one may be whom a mail is for and whom another mail names, and is one object for both."""
+
+
 def load(mails: Sequence[Mail]) -> list[Letter]:
     """Each mail with what it speaks of: a query a table, however many."""
-    accounts = _by_id(Account, (mail.account_id for mail in mails), joinedload(Account.agency, innerjoin=True))
+    accounts = _by_id(Account, (mail.account_id for mail in mails), _WITH_AGENCY)
     links = _by_id(Invitation, (mail.context.get("invitation_id") for mail in mails))
     requests = _by_id(Request, (mail.context.get("request_id") for mail in mails))
     attempts = _by_id(LogInAttempt, (mail.context.get("attempt_id") for mail in mails))
     devices = _by_id(Device, (mail.context.get("device_id") for mail in mails))
     questions = _by_id(Question, (mail.context.get("question_id") for mail in mails))
-    inviters = _by_id(Account, (mail.context.get("inviter_id") for mail in mails))
+    inviters = _by_id(Account, (mail.context.get("inviter_id") for mail in mails), _WITH_AGENCY)
     asked_by = _asked_by({mail.account_id for mail in mails if mail.kind in _NAMES_WHO_ASKED})
     invitees = _by_id(Invitee, (mail.context.get("invitee_id") for mail in mails))
     waiting = _waiting_links({mail.account_id for mail in mails if mail.kind == "already_have_account"})
@@ -144,6 +148,7 @@ def _asked_by(account_ids: set[int | None]) -> dict[int | None, Account]:
         .join(Account, Account.id == Invitee.inviter_id)
         .where(Invitee.account_id.in_(account_ids), Invitee.is_theirs)
         .order_by(Invitee.asked_at, Invitee.id)
+        .options(_WITH_AGENCY)
         .execution_options(populate_existing=True)
     )
     return {row.account_id: row.Account for row in db.session.execute(query)}
