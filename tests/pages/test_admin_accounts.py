@@ -234,7 +234,7 @@ def test_each_action_asks_for_a_reason_and_is_done_with_a_mail_and_a_line_on_rec
     address = f"/admin/accounts/{account.id}/{action}"
     page = client.get(address)
     assert "name nobody in it" in page.text
-    more = dict(re.findall(r'name="(kind|seen)"[^>]* value="(\w+)"', page.text))
+    more = dict(re.findall(r'name="(kind|seen|stands)"[^>]* value="([^"]*)"', page.text))
     more |= {Action.EXTEND: {"until": "2027-01-31"}, Action.ROLE: {"role": "auditor"}}.get(action, {})
 
     refused = client.submit(address, htmx=htmx, reason=" ", **more)
@@ -267,6 +267,24 @@ def test_each_action_asks_for_a_reason_and_is_done_with_a_mail_and_a_line_on_rec
         more |= dict(re.findall(r'name="(seen)"[^>]* value="(\w+)"', client.get(address).text))
         client.submit(address, reason=WHY, **more)
         assert len(db.session.scalars(select(AuditEvent.id).where(AuditEvent.actor_id.is_not(None))).all()) == 2
+
+
+def test_an_account_that_has_changed_meanwhile_is_asked_about_again(client, make, admin):
+    account = make.account(AccountStatus.DISABLED)
+    address = f"/admin/accounts/{account.id}/enable"
+    shown = client.get(address).text
+    account.under_investigation = True
+    db.session.commit()
+    fields = dict(re.findall(r'name="(seen|stands)"[^>]* value="([^"]*)"', shown))
+    refused = client.submit(address, reason=WHY, **fields)
+    assert refused.status_code == 422
+    for words in ("The account has changed since this page was shown.", "The hold ends."):
+        assert words in text_of(refused)
+    assert f'value="{WHY}"' in refused.text
+    assert fresh(account).status == "disabled"
+    fields = dict(re.findall(r'name="(seen|stands)"[^>]* value="([^"]*)"', refused.text))
+    assert client.submit(address, reason=WHY, **fields).status_code == 303
+    assert (fresh(account).status, fresh(account).under_investigation) == ("active", False)
 
 
 def test_a_day_outside_of_what_fits_is_refused_with_what_was_typed(client, make, admin):

@@ -153,7 +153,7 @@ def test_of_whom_nothing_was_done_to_it_says_why(client, admin, late, make):
     answer = client.submit(act(EXPIRE), action="hold", reason="why", chosen=chosen)
     page = client.get(answer.location).text
     assert "1 was put on hold." in page
-    assert "gone@tech.gov.sg: it is not like that any more." in page
+    assert "gone@tech.gov.sg: it is so already, or the account is not like that any more." in page
     assert "admin@tech.gov.sg: your own account is another admin’s affair." in page
     assert "Account 999999: there is no such account any more." in page
     assert not fresh(admin).under_investigation

@@ -42,7 +42,9 @@ class ActionForm(PortalForm):
 
     stale = "This page was open for too long, so nothing was done. Check your answers and submit again."
 
-    seen = HiddenField()
+    seen = HiddenField(filters=[squeeze])
+    stands = HiddenField(filters=[squeeze])
+    """How the account stood when the form was shown."""
     reason = _reason()
 
     def last_seen(self) -> int | None:

@@ -74,6 +74,7 @@ _SHOWN_IF_POSSIBLE = (Action.HOLD, Action.RELEASE, Action.ENABLE)
 """Each has its counterpart; of all others it is said why they are not possible."""
 _OWN = "Nothing was done: another admin must change your own account."
 _LAST = "Nothing was done: this is the last active admin, who keeps the role and the account."
+_CHANGED = "The account has changed since this page was shown. Read again what happens, then submit once more"
 _NOT_NOW = "Nothing was done: the account does not stand like that any more."
 
 
@@ -232,7 +233,7 @@ def ask(account_id: int, action: str) -> ResponseReturnValue:
     form = _form(act, account, live, shown=True)
     if form is None or account_id == signed_in.account_id:
         return _not_done(account, _OWN if form else _NOT_NOW)
-    form.seen.data = str(last_event(account_id))
+    form.seen.data, form.stands.data = str(last_event(account_id)), _stands(account)
     return _ask(act, account, form, live)
 
 
@@ -249,6 +250,10 @@ def do(account_id: int, action: str) -> ResponseReturnValue:
         return _not_done(account, _NOT_NOW)
     if not form.validate():
         return _ask(act, account, form, live), 422
+    if form.stands.data and form.stands.data != _stands(account):
+        form.stands.data = _stands(account)
+        form.form_errors.append(_CHANGED)
+        return _ask(act, account, form, live), 422
     try:
         _carry_out(act, account_id, form)
     except DayRefused as error:
@@ -263,6 +268,13 @@ def do(account_id: int, action: str) -> ResponseReturnValue:
         return _not_done(account, _NOT_NOW)
     flash(_DONE[act].format(email=account.email) + " The holder is told by email.", "success")
     return go_to(url_for("admin_accounts.account", account_id=account_id))
+
+
+def _stands(account: Account) -> str:
+    """By what the page says what follows from an action."""
+    return (
+        f"{account.status} {account.seed_status} {account.role} {'on hold' if account.under_investigation else 'free'}"
+    )
 
 
 def _is_done(act: Action, account: Account) -> bool:

@@ -281,7 +281,7 @@ def _why(error: ServiceError) -> str:
                 return "it works as long as it can already"
             return f"it can be extended to a day from {sg_day(first)} to {sg_day(last)}"
         case NotPossible():
-            return "it is not like that any more"
+            return "it is so already, or the account is not like that any more"
         case NotFound():
             return "there is no such account any more"
     return "something is wrong with it"
