@@ -215,6 +215,17 @@ def test_only_a_link_that_somebody_waits_for_is_extended(make, by, admin, now, p
     assert db.session.get_one(Account, active.id).changed_at == now
 
 
+def test_a_day_that_is_over_is_no_extension_though_the_link_was_extended_to_it(make, by, now, policy):
+    account = make.account(AccountStatus.PENDING)
+    make.invitation(account)
+    day = date(2026, 12, 31)
+    for at in (now, now + DAY):
+        extending.extend(account.id, InvitationKind.TECHPASS, day, WHY, by, at, policy)
+    assert mailed(account) == ["invitation_extended"]
+    with pytest.raises(DayRefused):
+        extending.extend(account.id, InvitationKind.TECHPASS, day, WHY, by, now + 39 * DAY, policy)
+
+
 # Send again.
 
 

@@ -319,6 +319,7 @@ def test_every_address_answers_however_it_is_mangled(client, make):
         {"User-Agent": ""},
         {"HX-Request": "\xff", "HX-Target": "😀".encode().decode("latin-1")},
         {"HX-Request": "true", "HX-Current-URL": "x" * 5000, "HX-Current-URL-URI-AutoEncoded": "true"},
+        {"HX-Request": "true", "HX-Current-URL": "https://[elsewhere.example"},
         {"HX-Request": "true", "HX-Prompt": "%ff", "HX-Prompt-URI-AutoEncoded": "true"},
         {"Accept-Language": "x" * 5000},
         {"Content-Length": "rubbish"},

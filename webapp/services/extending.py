@@ -79,7 +79,7 @@ def extend(
         db.session.rollback()
         raise NotPossible
     before = link.expires_at
-    if link.extended_at is not None and before == end_of(until):
+    if link.extended_at is not None and now < before == end_of(until):
         db.session.rollback()  # The form was sent twice: it works until then already, and the mail is written.
         return
     first, last = days(before, now, policy)

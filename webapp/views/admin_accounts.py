@@ -244,10 +244,8 @@ def do(account_id: int, action: str) -> ResponseReturnValue:
     act = _action(action)
     account, live = _get(account_id), people.live_links(account_id)
     form = _form(act, account, live, shown=False)
-    if account_id != signed_in.account_id and _is_done(act, account):
-        return _not_done(account, f"Nothing more was done: {_DONE[act].format(email=account.email)}")
-    if form is None:
-        return _not_done(account, _NOT_NOW)
+    if form is None or _is_done(act, account):
+        return _not_done(account, _why_nothing(act, account))
     if not form.validate():
         return _ask(act, account, form, live), 422
     if form.stands.data and form.stands.data != _stands(account):
@@ -265,7 +263,7 @@ def do(account_id: int, action: str) -> ResponseReturnValue:
     except LastAdmin:
         return _not_done(account, _LAST)
     except (NotFound, NotPossible):
-        return _not_done(account, _NOT_NOW)
+        return _not_done(account, _why_nothing(act, account))
     flash(_DONE[act].format(email=account.email) + " The holder is told by email.", "success")
     return go_to(url_for("admin_accounts.account", account_id=account_id))
 
@@ -279,6 +277,8 @@ def _stands(account: Account) -> str:
 
 def _is_done(act: Action, account: Account) -> bool:
     """Whether the account stands already as the form would have it: it was sent twice, or another admin was first."""
+    if account.id == signed_in.account_id:
+        return False
     match act:
         case Action.HOLD | Action.RELEASE:
             return account.under_investigation is (act is Action.HOLD)
@@ -288,6 +288,10 @@ def _is_done(act: Action, account: Account) -> bool:
             return account.role == request.form.get("role")
         case _:
             return False
+
+
+def _why_nothing(act: Action, account: Account) -> str:
+    return f"Nothing more was done: {_DONE[act].format(email=account.email)}" if _is_done(act, account) else _NOT_NOW
 
 
 def _carry_out(act: Action, account_id: int, form: ActionForm) -> None:
