@@ -184,7 +184,7 @@ def _csv(text: str, separator: str, lines_above: int) -> Iterator[Row]:
     except csv.Error:
         raise TableRefused(
             f"Line {lines_above + before + 1} has a quotation mark out of place, or one that is not closed. Mend it, "
-            "and try again"
+            "and put each text in one line"
         ) from None
 
 
