@@ -112,11 +112,13 @@ def _bounded(rows: Iterable[Row], most_rows: int) -> list[Row]:
     for number, cells in rows:
         if number > (most_rows + 1) * _BLANK_ROWS or len(found) > most_rows + 1:
             raise TableRefused(too_many(most_rows))
-        cells = [_clean(cell) for cell in cells]
-        while cells and not cells[-1]:
+        while cells and not cells[-1].strip():
             cells.pop()
         if len(cells) > MOST_COLUMNS:
             raise TableRefused(_TOO_WIDE)
+        cells = [_clean(cell) for cell in cells]
+        while cells and not cells[-1]:
+            cells.pop()
         if cells:
             found.append((number, cells))
     if len(found) > most_rows + 1:

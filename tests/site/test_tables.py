@@ -295,6 +295,8 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "a picture": (lambda: b"\x89PNG\r\n\x1a\n" + b"\0" * 1000, NO_TABLE),
     "too large": (lambda: b"a" * (tables.MOST_BYTES + 1), "larger than 4 MB"),
     "letters of no kind": (lambda: b"\x00\xd8\x00\xd8" * 100, "letters cannot be read"),
+    "a line of commas": (lambda: b"," * 4_000_000, "0 rows"),
+    "a wide line": (lambda: b".;" * 2_000_000, TOO_WIDE),
     "many addresses": (lambda: b"a@b " * 1_000_000, "more than 10,000 rows"),
     "one long address": (lambda: b"a" * 2_000_000 + b"@" + b"b" * 2_000_000, "1 rows"),
     "an address and much else": (lambda: b"a@b" + b" c" * 2_000_000, "2 rows"),
