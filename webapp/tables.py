@@ -341,7 +341,7 @@ def _strings(parts: _Parts) -> Iterator[str]:
 
 def _cells(parts: _Parts, sheet: tuple[str, int], strings: list[str], days: set[int]) -> Iterator[Row]:
     name, epoch = sheet
-    number, seen = 0, 0
+    number, seen, length = 0, 0, 0
     cells: dict[int, str] = {}
     kind, value, formula, place = "", "", None, 0
     for event, tag, element in _elements(parts, name):
@@ -364,6 +364,10 @@ def _cells(parts: _Parts, sheet: tuple[str, int], strings: list[str], days: set[
             formula = element.text or ""
         elif tag == "c":
             text = _as_day(value, epoch) if kind == "day" and formula is None else _shown(kind, value, formula, strings)
+            # Many cells may point to one text, so that there is more of it than was unpacked.
+            length += len(text)
+            if length > MOST_BYTES:
+                raise TableRefused(_TOO_MUCH)
             if text:
                 if place > MOST_COLUMNS:
                     raise TableRefused(_TOO_WIDE)

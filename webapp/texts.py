@@ -8,5 +8,7 @@ _JOINERS = "\u200c\u200d"
 
 def one_line(text: str) -> str:
     """``text`` without anything that steers, and no more than one space between its words."""
+    if text.isprintable():  # Nearly every text is, and of many it matters.
+        return " ".join(text.split())
     words = "".join(c if c.isprintable() or c in _JOINERS else " " for c in text).split()
     return " ".join(kept for word in words if (kept := word.strip(_JOINERS)))

@@ -233,6 +233,7 @@ BROKEN = "The spreadsheet cannot be read"
 TOO_MUCH = "The spreadsheet holds more than can be read at once"
 TOO_WIDE = "A row has more than 30 columns"
 NO_TABLE = "This is neither CSV nor an Excel workbook"
+TEXT_CELL = '<c t="s"><v>0</v></c>'
 HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "a million rows": (lambda: sheet("<row><c><v>1</v></c></row>" * 1_000_000), "more than 10,000 rows"),
     "a million blank rows": (lambda: sheet("<row/>" * 1_000_000), "more than 10,000 rows"),
@@ -265,6 +266,15 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "wide rows": (
         lambda: sheet(
             "".join(f'<row r="{at}">{f"""<c r="A{at}"><v>1</v></c>""" * 25}</row>' for at in range(1, 10_000))
+        ),
+        TOO_MUCH,
+    ),
+    "one long text in many cells": (
+        lambda: package(
+            **{
+                SHEET: f"<a><sheetData>{('<row>' + TEXT_CELL * 20 + '</row>') * 5_000}</sheetData></a>",
+                "xl/sharedStrings.xml": f"<a><si><t>{'a&#10;' * 2_000}</t></si></a>",
+            }
         ),
         TOO_MUCH,
     ),
