@@ -178,10 +178,13 @@ def test_nobody_decides_on_whom_they_asked_for(client, make, admin, htmx):
     assert f'value="{theirs.id}" form="selection"' not in page
     assert f"/admin/requests/{theirs.id}/approve" not in page
     assert f"/admin/requests/{others.id}/approve" in page
-    for action in ("approve", "reject"):
-        answer = client.submit(f"/admin/requests/{theirs.id}/{action}", htmx=htmx, reason="No")
-        text = answer.text if htmx else follow(client, answer).text
-        assert "Nothing was done: another admin must decide on whom you asked for." in text
+    said = "Nothing was done: another admin must decide on whom you asked for."
+    for action in ("approve", "reject", "ask"):
+        answer = client.submit(f"/admin/requests/{theirs.id}/{action}", htmx=htmx, reason="No", question="Who?")
+        assert said in (answer.text if htmx else follow(client, answer).text)
+    for action in ("reject", "ask"):
+        answer = client.open(f"/admin/requests/{theirs.id}/{action}", headers={"HX-Request": "true"} if htmx else {})
+        assert said in (answer.text if htmx else follow(client, answer).text)
     client.get("/admin/requests")
     answer = client.submit("/admin/requests/approve", htmx=htmx, request=[theirs.id, others.id])
     text = answer.text if htmx else follow(client, answer).text

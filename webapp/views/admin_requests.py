@@ -16,6 +16,7 @@ from webapp.models.base import MAX_ID
 from webapp.services import notes, questions, queue_list
 from webapp.services import requests as service
 from webapp.services import undo as undoing
+from webapp.services.acting import refuse_own
 from webapp.services.errors import NotFound, ServiceError
 from webapp.views import queue_pages as pages
 
@@ -63,7 +64,7 @@ def approve(request_id: int) -> ResponseReturnValue:
 def ask_reason(request_id: int) -> ResponseReturnValue:
     """Where the reason is given; the way to reject without scripts, and the row's own form with them."""
     found = _find(request_id)
-    return _form("reject", found, RejectForm(formdata=None).offer(found.request.kind))
+    return _empty_form("reject", found, RejectForm(formdata=None).offer(found.request.kind))
 
 
 @blueprint.post("/requests/<id:request_id>/reject")
@@ -85,7 +86,7 @@ def reject(request_id: int) -> ResponseReturnValue:
 @allow(Audience.ADMIN)
 def ask_question(request_id: int) -> ResponseReturnValue:
     """Where the question is typed."""
-    return _form("ask", _find(request_id), AskForm(formdata=None))
+    return _empty_form("ask", _find(request_id), AskForm(formdata=None))
 
 
 @blueprint.post("/requests/<id:request_id>/ask")
@@ -190,6 +191,16 @@ def _find(request_id: int) -> Row:
         return queue_list.row(request_id)
     except NotFound:
         abort(404)
+
+
+def _empty_form(kind: str, found: Row, form: QueueForm) -> ResponseReturnValue:
+    """`_form`, unless nothing that is typed there could be sent."""
+    number = found.request.id
+    try:
+        refuse_own(found.request.account_id, by())
+    except ServiceError as error:
+        return _not_done(number, error)
+    return _form(kind, found, form)
 
 
 def _form(kind: str, found: Row, form: QueueForm) -> str:
