@@ -32,6 +32,8 @@ MOST_UNPACKED = 12 * 1024 * 1024
 MOST_STRINGS = 150_000
 _MOST_EVENTS = 550_000
 """Beginnings and ends of elements: 10,000 rows of the template have some 450,000."""
+_DEEPEST = 100
+"""Elements within each other."""
 _MOST_NAMES = 1000
 """Of elements, attributes and namespaces."""
 _MOST_QUIET = 512 * 1024
@@ -150,27 +152,26 @@ _LIKE_AN_ADDRESS = re.compile(r"\w\.\w\w")
 def addresses(text: str) -> Iterator[str]:
     """Addresses without more, one by one, as a list or a mail's To field has them.
 
-    What else there is comes in its place, so that it can be mended, but for a name before an address in angle brackets.
+    What else there is comes in its place, so that it can be mended; "" for a name before an address in angle brackets.
     """
     begun = None
     for found in _WORD.finditer(text):
         word, at = found.group(), found.start()
         if begun is not None and ("@" in word or word[0] in ";\r\n"):
             is_name = text[at - 1] == "<" and not _LIKE_AN_ADDRESS.search(text, begun, at)
-            yield from () if is_name else _other(text[begun:at])
+            yield "" if is_name else _other(text[begun:at])
             begun = None
         if "@" in word:
             yield word.removeprefix("mailto:").strip(_QUOTES)
         elif begun is None and word[0] not in ";\r\n":
             begun = at
     if begun is not None:
-        yield from _other(text[begun:])
+        yield _other(text[begun:])
 
 
-def _other(text: str) -> Iterator[str]:
-    """Text between addresses, if it is more than the mark or the number of a line."""
-    if any(map(str.isalpha, text)):
-        yield text.strip(_SIGNS)
+def _other(text: str) -> str:
+    """Text between addresses; nothing where it is only the mark or the number of a line."""
+    return text.strip(_SIGNS) if any(map(str.isalpha, text)) else ""
 
 
 def _csv(text: str, separator: str, lines_above: int) -> Iterator[Row]:
@@ -259,7 +260,7 @@ class _Counted:
 def _elements(parts: _Parts, name: str) -> Iterator[tuple[str, str, Any]]:
     """The events of a part's XML, with the names of its elements; entities are refused. What has ended is let go."""
     root: Any = None
-    part = parts.open(name)
+    part, depth = parts.open(name), 0
     names = part.names
     for event, element in iterparse(part, events=("start", "end", "start-ns"), forbid_dtd=True):
         parts.events += 1
@@ -267,6 +268,9 @@ def _elements(parts: _Parts, name: str) -> Iterator[tuple[str, str, Any]]:
             part.other_names.add(element[0])
             continue
         if event == "start":
+            depth += 1
+            if depth > _DEEPEST:
+                raise TableRefused(_BROKEN)
             part.other_names.update(element.keys())
             if element.tag not in names:
                 names[element.tag] = element.tag.rpartition("}")[2]
@@ -274,6 +278,7 @@ def _elements(parts: _Parts, name: str) -> Iterator[tuple[str, str, Any]]:
                 root = element
         yield event, names[element.tag], element
         if event == "end":
+            depth -= 1
             element.clear()
             if len(root) > 1000:
                 root.clear()

@@ -100,7 +100,7 @@ def _addresses(table: Sequence[tuple[int, list[str]]], otherwise: Mapping[str, s
     for number, cells in table:
         if any(len(cell) > LONGEST_CELL and cell.count("@") > 1 for cell in cells):
             raise TableRefused(f"A cell in row {number} is too long. Give each address a row of its own")
-        found += (each for cell in cells for each in addresses(cell))
+        found += (each for cell in cells for each in addresses(cell) if each)
     return [Row(number, _filled({"email": each}, otherwise)) for number, each in enumerate(found, 1)]
 
 
