@@ -259,29 +259,26 @@ class _Counted:
 
 def _elements(parts: _Parts, name: str) -> Iterator[tuple[str, str, Any]]:
     """The events of a part's XML, with the names of its elements; entities are refused. What has ended is let go."""
-    root: Any = None
-    part, depth = parts.open(name), 0
-    names = part.names
+    part = parts.open(name)
+    names, within = part.names, []
     for event, element in iterparse(part, events=("start", "end", "start-ns"), forbid_dtd=True):
         parts.events += 1
         if event == "start-ns":
             part.other_names.add(element[0])
             continue
         if event == "start":
-            depth += 1
-            if depth > _DEEPEST:
+            within.append(element)
+            if len(within) > _DEEPEST:
                 raise TableRefused(_BROKEN)
             part.other_names.update(element.keys())
             if element.tag not in names:
                 names[element.tag] = element.tag.rpartition("}")[2]
-            if root is None:
-                root = element
         yield event, names[element.tag], element
         if event == "end":
-            depth -= 1
+            within.pop()
             element.clear()
-            if len(root) > 1000:
-                root.clear()
+            if within and len(within[-1]) > 1000:
+                within[-1].clear()
 
 
 def _first_sheet(parts: _Parts) -> tuple[str, int]:
