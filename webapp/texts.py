@@ -1,4 +1,4 @@
-"""Text that people gave, as one line."""
+"""Text that others gave, as one line."""
 
 from __future__ import annotations
 

@@ -32,6 +32,7 @@ from webapp.services import failed_mails
 from webapp.services.keys import secret_key, secret_keys
 from webapp.services.outbox import has_state
 from webapp.services.sets import among, execute
+from webapp.texts import one_line
 
 log = structlog.get_logger()
 
@@ -305,7 +306,7 @@ def _clean(answer: str, secrets: tuple[str, ...]) -> str:
     for secret in secrets:
         answer = answer.replace(secret, "(removed)")
     answer = re.sub(r"https?://\S+", "(link)", answer)
-    return " ".join("".join(c if c.isprintable() else " " for c in answer).split())[:300]
+    return one_line(answer)[:300]
 
 
 def _note(mail: Mail, outcome: _Outcome, now: datetime, summary: Summary) -> None:

@@ -16,6 +16,7 @@ from webapp.services import audit
 from webapp.services.errors import NotFound, OwnAccount, TextMissing
 from webapp.services.held import hold
 from webapp.services.sets import among
+from webapp.texts import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -41,7 +42,7 @@ def add(account_id: int, text: str, by: audit.By, now: datetime) -> None:
 
     Raises `NotFound` once their data is deleted, `OwnAccount`, or `TextMissing`.
     """
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())[:LONGEST]
+    text = one_line(text)[:LONGEST]
     if not text or by.account_id is None:
         raise TextMissing
     if by.account_id == account_id:

@@ -24,6 +24,7 @@ from webapp.services.acting import refuse_own
 from webapp.services.errors import AlreadyAsked, AlreadyDecided, NotFound, QuestionClosed, TextMissing
 from webapp.services.keys import secret_key, secret_keys
 from webapp.services.sets import among
+from webapp.texts import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +67,7 @@ def ask(request_id: int, text: str, by: audit.By, now: datetime) -> None:
     Raises `NotFound`, `OwnRequest`, `OwnInvitee`, `TextMissing`, `AlreadyDecided`, or `AlreadyAsked` while another
     question waits.
     """
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())[:LONGEST_QUESTION]
+    text = one_line(text)[:LONGEST_QUESTION]
     if not text:
         raise TextMissing
     query = select(Request).where(Request.id == request_id).options(joinedload(Request.account, innerjoin=True))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from webapp.services.errors import ReasonMissing
+from webapp.texts import one_line
 
 LONGEST_REASON = 200
 
 
 def squeezed(reason: str) -> str:
     """``reason`` as one line of at most `LONGEST_REASON` characters. Raises `ReasonMissing` where it is empty."""
-    one_line = " ".join("".join(c if c.isprintable() else " " for c in reason).split())[:LONGEST_REASON].rstrip()
-    if not one_line:
+    line = one_line(reason)[:LONGEST_REASON].rstrip()
+    if not line:
         raise ReasonMissing
-    return one_line
+    return line

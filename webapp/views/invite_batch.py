@@ -20,6 +20,7 @@ from webapp.services import batch as service
 from webapp.services.batch_rows import template_rows
 from webapp.services.errors import ChangedMeanwhile, MayNotInvite, NotFound, TooManyDrafts
 from webapp.tables import TableRefused
+from webapp.texts import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,7 +64,7 @@ def upload() -> ResponseReturnValue:
                 raise TableRefused(_BOTH)
             else:
                 name, table = file.filename or "", tables.read(file.read(), policy.batch_rows)
-            number = service.begin(_one_line(name), table, form.otherwise(), by(), clock.now(), policy)
+            number = service.begin(one_line(name) or "File", table, form.otherwise(), by(), clock.now(), policy)
         except TableRefused as error:
             given.errors = [error.message]
         except TooManyDrafts:
@@ -272,10 +273,6 @@ def _file(rows: Iterator[Sequence[str | int | None]], form: str, name: str) -> R
         return Response("".join(sheets.csv_lines(rows)), mimetype=TYPES[form], headers=headers)
     file = sheets.xlsx(rows, "People", _WIDTHS, sheets.MOST_ROWS, "")
     return Response(sheets.pieces(file), mimetype=TYPES[form], headers=headers)
-
-
-def _one_line(name: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in name).split()) or "File"
 
 
 def _upload_page(form: UploadForm) -> str:
