@@ -54,45 +54,63 @@
     }
     watchUndo();
 
-    // What is half done elsewhere is carried over a swap: a note that is typed, a row that is ticked. A row that comes
-    // along stays as it is while somebody writes in it.
+    // What is half done elsewhere is carried over a swap: a note that is typed, a row that is ticked, a reason that is
+    // begun in a row with its whole form. A row that comes along stays as it is while somebody writes in it.
     const defaultOf = (field) =>
       field.matches("select")
         ? ([...field.options].find((option) => option.defaultSelected) || field.options[0]).value
         : field.defaultValue;
     const isChanged = (field) => field.value !== defaultOf(field) || field.checked !== field.defaultChecked;
-    const changed = (within) =>
-      [...within.querySelectorAll("tr[data-row] :is(input, textarea, select)[id]")].filter(isChanged);
+    const fields = ":is(tr[data-row], #selection-reason) :is(input, textarea, select)[id]";
+    const changed = () => [...page.querySelectorAll(fields)].filter(isChanged);
     let halfDone = [];
     document.addEventListener("htmx:beforeSwap", (event) => {
       const sent = event.detail.requestConfig.elt.closest("form");
-      halfDone = changed(page).filter((field) => field.form !== sent);
+      halfDone = changed().filter((field) => field.form !== sent);
+    });
+    // A way out of the page asks first whether what is written may go.
+    addEventListener("beforeunload", (event) => {
+      if (changed().some((field) => field.matches("textarea, input:not([type=checkbox])"))) event.preventDefault();
     });
     document.addEventListener("htmx:oobBeforeSwap", (event) => {
       const form = event.detail.target.querySelector(".queue-form");
       if (form && [...form.elements].some((field) => halfDone.includes(field))) event.detail.shouldSwap = false;
     });
-    function carryOver() {
+    // At once after the swap, so that no key is pressed in between.
+    document.addEventListener("htmx:afterSwap", (event) => {
+      const isList = event.detail.target.id === "queue";
       for (const old of halfDone) {
         const field = document.getElementById(old.id);
-        if (!field || field === old) continue;
-        field.value = old.value;
-        if (old.checked) field.checked = true;
-        const folded = field.closest("details");
-        if (folded) folded.open = true;
+        if (field && field !== old) {
+          field.value = old.value;
+          if (old.checked) field.checked = true;
+          const folded = field.closest("details");
+          if (folded) folded.open = true;
+        } else if (isList && !field) {
+          keepOpen(old);
+        }
       }
       halfDone = [];
+      const { written } = event.detail.requestConfig;
+      const here = written && (written.isConnected ? written : document.getElementById(written.id));
+      if (here && here !== document.activeElement) here.focus();
+    });
+    function keepOpen(field) {
+      const old = field.closest("tr[data-row]");
+      const row = old && field.closest(".queue-form") && document.getElementById(old.id);
+      if (!row || row === old || !row.querySelector("[data-key=r]")) return;
+      row.replaceWith(old);
+      htmx.process(old);
     }
 
     // Where the answer comes late, the focus has gone on by itself, into a field perhaps: there it stays.
     let isWaitedFor = false;
     document.addEventListener("htmx:beforeSwap", (event) => {
       const here = document.activeElement;
-      isWaitedFor = here === document.body || event.detail.target.contains(here);
+      isWaitedFor = here === document.body || (event.detail.target.contains(here) && !event.detail.requestConfig.written);
     });
 
     document.addEventListener("htmx:afterSettle", (event) => {
-      carryOver();
       watchUndo();
       const row = event.detail.elt;
       if (!isWaitedFor || !row.isConnected || !row.matches("tr[data-decided]")) return;

@@ -207,13 +207,16 @@
     if (retry) tellNetwork(words, retry); // else the next key stroke or poll asks again
   }
 
-  /** Whether an answer leads away to log in, and would take along what is written in the form that was sent. */
+  const WRITTEN = "textarea, input:not([type=hidden], [type=radio], [type=checkbox])";
+
+  /** Whether an answer leads away to log in, and would take along what is written in the form that was sent or another. */
   function losesWords({ xhr, requestConfig }) {
     const to = xhr.getResponseHeader("HX-Redirect");
-    const form = requestConfig.verb === "post" && requestConfig.elt.closest("form");
-    if (!to || !form || new URL(to, location.href).pathname !== byId("network-log-in").pathname) return false;
-    const fields = form.querySelectorAll("textarea, input:not([type=hidden], [type=radio], [type=checkbox])");
-    return [...fields].some((field) => field.value);
+    if (!to || new URL(to, location.href).pathname !== byId("network-log-in").pathname) return false;
+    const sent = requestConfig.verb === "post" && requestConfig.elt.closest("form");
+    return [...document.querySelectorAll(WRITTEN)].some((field) =>
+      field.form && field.form === sent ? field.value : field.form?.method === "post" && field.value !== field.defaultValue,
+    );
   }
 
   document.addEventListener("htmx:beforeOnLoad", (event) => {
@@ -265,15 +268,21 @@
     const said = within("[data-announce]");
     if (said) announce(said.dataset.announce || said.textContent.trim());
     const target = within(".error-summary") || within("[data-focus]");
+    if (event.detail.requestConfig.written || !fresh.firstChild) return;
     if (target) focusOn(target);
     else if (document.activeElement === document.body && wasInside) focusOn(fresh);
     wasInside = false;
   });
 
-  // The focus was in what is about to be replaced: put it back into what comes, rather than to the page's top.
+  // The focus was in what is about to be replaced: put it back into what comes, rather than to the page's top. Where
+  // the answer came so late that somebody writes in another form by now, it stays there.
   let wasInside = false;
   document.addEventListener("htmx:beforeSwap", (event) => {
-    wasInside = event.detail.target.contains(document.activeElement);
+    const { target, requestConfig } = event.detail;
+    const here = document.activeElement;
+    wasInside = target.contains(here);
+    const isElsewhere = here.matches(WRITTEN) && here.form !== requestConfig.elt.closest("form");
+    requestConfig.written = isElsewhere ? here : null;
   });
 
   document.addEventListener("announce", (event) => announce(event.detail.value || ""));

@@ -6,13 +6,17 @@ import csv
 import re
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests import servers
 from tests.browser import night
 from tests.browser.conftest import World, log_in, onboard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.fixture
@@ -59,7 +63,56 @@ def keeps_what_is_half_done(page: Page, email: str) -> None:
     here.get_by_role("link", name="Keep waiting").click()
     expect(reason).to_have_count(0)
     expect(note).to_have_value("Another")
+    note.fill("")
     here.get_by_role("checkbox").uncheck()
+
+
+def hold_back(page: Page, address: str) -> Callable[[], None]:
+    """Requests to ``address`` are late: they go on once what this gives is called."""
+    held: list[Route] = []
+    page.route(address, lambda route: held.append(route))
+
+    def go_on() -> None:
+        held.pop().continue_()
+        page.unroute(address)
+
+    return go_on
+
+
+def waits_for_late_answers(page: Page, email: str, other: str) -> None:
+    """While an answer is on its way its row takes no other key; whoever writes elsewhere by then goes on writing."""
+    here, there = row(page, email), row(page, other)
+    go_on = hold_back(page, "**/reject")
+    here.get_by_role("link", name="Reject").focus()
+    with page.expect_request("**/reject"):
+        page.keyboard.press("r")
+    page.keyboard.press("a")
+    go_on()
+    expect(here.get_by_role("button", name="Reject TechPass")).to_be_visible()
+    here.get_by_role("link", name="Keep waiting").click()
+    expect(here.get_by_role("button", name=f"Approve TechPass for {email}")).to_be_visible()
+
+    go_on = hold_back(page, "**/approve")
+    there.get_by_role("link", name="Ask").click()
+    question = there.get_by_role("textbox").last
+    question.fill("Half a quest")
+    here.get_by_role("checkbox").check()
+    with page.expect_request("**/approve"):
+        page.get_by_role("button", name="Approve selected").click()
+    note = there.get_by_label("Note for admins")
+    there.get_by_text("Add a note").click()
+    note.press_sequentially("Ask for her s")
+    go_on()
+    expect(page.locator("#queue")).to_contain_text("1 request approved.")
+    page.keyboard.type("upervisor")
+    expect(note).to_have_value("Ask for her supervisor")
+    expect(question).to_have_value("Half a quest")
+    page.locator("#queue").get_by_role("button", name="Undo").first.click()
+    expect(page.locator("#queue")).to_contain_text("1 request taken back.")
+    expect(note).to_have_value("Ask for her supervisor")
+    note.fill("")
+    there.get_by_role("link", name="Do not ask").click()
+    expect(question).to_be_hidden()
 
 
 def test_an_admins_morning(morning, look, tmp_path):
@@ -89,6 +142,7 @@ def test_an_admins_morning(morning, look, tmp_path):
     expect(page.get_by_role("dialog")).to_be_hidden()
     first, second = night.waiting(0), night.waiting(1)
     keeps_what_is_half_done(page, second)
+    waits_for_late_answers(page, second, night.waiting(3))
     page.get_by_role("searchbox").fill(second)
     expect(page.get_by_role("row")).to_have_count(2)
     page.go_back()

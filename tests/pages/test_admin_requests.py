@@ -462,9 +462,67 @@ def test_asking_brings_the_question_and_then_the_answer_into_the_row(client, mak
     assert "Waits for an answer" in text
     answer = client.submit(address, htmx=htmx, question="And the floor?")
     assert "waits for its answer already" in (answer.text if htmx else follow(client, answer).text)
+    assert address not in client.get("/admin/requests").text
+    answer = client.htmx("GET", address) if htmx else client.get(address)
+    assert "waits for its answer already" in (answer.text if htmx else follow(client, answer).text)
     token = make.receipt_token(db.session.get_one(Account, request.account_id))
     questions.answer(token, 1, "Cyber <security>", audit.By.visitor("x"), now)
     assert "Cyber &lt;security&gt;" in client.get("/admin/requests").text
+
+
+@STYLES
+@pytest.mark.parametrize("action", ["reject", "ask"])
+def test_no_form_is_shown_for_what_is_decided_already(client, make, admin, htmx, action):
+    request = make.request("peter@tech.gov.sg")
+    client.get("/admin/requests")
+    client.submit(f"/admin/requests/{request.id}/approve", htmx=htmx)
+    address = f"/admin/requests/{request.id}/{action}"
+    answer = client.htmx("GET", address) if htmx else client.get(address)
+    assert "you have approved this request already." in (answer.text if htmx else follow(client, answer).text)
+
+
+@STYLES
+def test_that_an_applicant_is_on_hold_is_seen_in_the_row(client, make, admin, htmx):
+    request = make.request("peter@tech.gov.sg")
+    account = db.session.get_one(Account, request.account_id)
+    assert "On hold" not in client.get("/admin/requests").text
+    account.under_investigation = True
+    db.session.commit()
+    assert "On hold" in client.get("/admin/requests").text
+    answer = client.submit(f"/admin/requests/{request.id}/approve", htmx=htmx)
+    assert "approved. The account is on hold." in (answer.text if htmx else follow(client, answer).text)
+
+
+def test_what_stands_in_the_way_of_taking_back_can_itself_be_taken_back(client, make, admin, undo_time):
+    techpass = make.request("peter@tech.gov.sg", seed=True)
+    seed = db.session.scalars(select(Request).where(Request.kind == RequestKind.SEED)).one()
+    client.get("/admin/requests")
+    for request in (techpass, seed):
+        client.submit(f"/admin/requests/{request.id}/approve", htmx=True)
+    text = client.submit("/admin/requests/undo", htmx=True, request=techpass.id).text
+    assert "SEED was approved after it. Take that back first." in text
+    assert text.count("data-undo-seconds") == 2
+
+
+@STYLES
+def test_what_was_taken_back_in_another_window_is_told_as_that(client, make, admin, undo_time, htmx):
+    request = make.request("peter@tech.gov.sg")
+    client.get("/admin/requests")
+    client.submit(f"/admin/requests/{request.id}/approve", htmx=htmx)
+    for said in ("waits again.", "it waits again already."):
+        client.get("/admin/requests")
+        answer = client.submit("/admin/requests/undo", htmx=htmx, request=request.id)
+        assert said in (answer.text if htmx else follow(client, answer).text)
+
+
+@STYLES
+def test_a_note_on_a_page_that_is_too_old_is_not_lost_without_a_word(client, make, admin, htmx):
+    request = make.request("peter@tech.gov.sg")
+    client.get("/admin/requests")
+    answer = client.submit(f"/admin/requests/{request.id}/note", htmx=htmx, note="Rang back", csrf_token="old")
+    assert answer.status_code == 422
+    assert "open for too long" in answer.text
+    assert 'value="Rang back"' in answer.text
 
 
 @STYLES

@@ -70,6 +70,11 @@ class Row:
     notes: Sequence[notes.Written] = ()
     asked_for: Sequence[inviters.AskedFor] = ()
 
+    @property
+    def waits_for_answer(self) -> bool:
+        """Whether the applicant has yet to answer what was asked."""
+        return any(asked.answered_at is None for asked in self.asked)
+
 
 _WITH_ACCOUNT = joinedload(Request.account, innerjoin=True).joinedload(Account.agency, innerjoin=True)
 

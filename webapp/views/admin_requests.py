@@ -8,7 +8,7 @@ from flask import Blueprint, abort, current_app, flash, render_template, request
 
 from webapp import clock
 from webapp.access import Audience, allow, by, signed_in
-from webapp.domain.lifecycle import RequestKind
+from webapp.domain.lifecycle import RequestKind, RequestState
 from webapp.extensions import csrf
 from webapp.forms.requests import AskForm, NoteForm, RejectForm
 from webapp.htmx import go_to, wants_fragment
@@ -17,7 +17,7 @@ from webapp.services import notes, questions, queue_list
 from webapp.services import requests as service
 from webapp.services import undo as undoing
 from webapp.services.acting import refuse_own
-from webapp.services.errors import NotFound, ServiceError
+from webapp.services.errors import AlreadyAsked, AlreadyDecided, NotFound, ServiceError
 from webapp.views import queue_pages as pages
 
 if TYPE_CHECKING:
@@ -198,6 +198,10 @@ def _empty_form(kind: str, found: Row, form: QueueForm) -> ResponseReturnValue:
     number = found.request.id
     try:
         refuse_own(found.request.account_id, by())
+        if found.request.state is not RequestState.OPEN:
+            raise AlreadyDecided
+        if kind == "ask" and found.waits_for_answer:
+            raise AlreadyAsked
     except ServiceError as error:
         return _not_done(number, error)
     return _form(kind, found, form)
@@ -237,7 +241,10 @@ def _nothing_chosen() -> ResponseReturnValue:
 
 def _done(decided: Request) -> ResponseReturnValue:
     pages.remember_undo([decided])
-    return pages.answer(decided.id, f"{pages.name(decided)}: {decided.state}.", "success", decided=True)
+    message = f"{pages.name(decided)}: {decided.state}."
+    if decided.account.under_investigation:
+        message += " The account is on hold."
+    return pages.answer(decided.id, message, "success", decided=True)
 
 
 def _not_done(request_id: int, error: ServiceError, what: str = "done") -> ResponseReturnValue:

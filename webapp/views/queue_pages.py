@@ -159,9 +159,9 @@ def show_row(row: Row, **more: Any) -> str:
     return render_template(
         "admin_requests/_decided.html",
         row=row,
-        others=others,
+        others=[(other, seconds_left(other.request)) for other in others],
         kept=kept(),
-        seconds=seconds_left(row.request) if row.request.state is not RequestState.OPEN else 0,
+        seconds=seconds_left(row.request),
         **more,
     )
 
@@ -199,6 +199,8 @@ def why_not(found: Request, error: ServiceError) -> str:
             return "a question to the applicant waits for its answer already."
         case TextMissing():
             return "there were no words in it."
+        case TooLate(why=Late.MOVED_ON) if found.state is RequestState.OPEN:
+            return "it waits again already."
         case TooLate(why=why):
             return _LATE[why]
         case _:
