@@ -189,12 +189,16 @@ def list_failed_mails() -> None:
 @mail.command("retry")
 @click.argument("number", type=int, required=False)
 def retry_mails(number: int | None) -> None:
-    """Send failed mails again: the one with NUMBER (see `mail failed`), or all of them."""
+    """Send failed mails again: the one with NUMBER (see `mail failed`), or all of them.
+
+    Of several reminders to one person the newest alone is sent.
+    """
     try:
-        count = failed_mails.retry(clock.now(), SYSTEM, number)
+        done = failed_mails.retry(clock.now(), SYSTEM, number)
     except NotFound:
         raise click.ClickException(f"Mail {number} has not failed.") from None
-    click.echo(f"{count} queued again.")
+    older = f" {done.taken_back} older of the same kinds taken back." if done.taken_back else ""
+    click.echo(f"{done.queued} queued again.{older}")
 
 
 @holiday.command("list")

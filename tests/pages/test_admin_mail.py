@@ -165,6 +165,51 @@ def test_all_that_failed_are_sent_again(client, admin, failed, make, now):
     assert len(retried()) == 1
 
 
+def reminders(make, now, *states):
+    """One person's reminders of the last days, in these states, oldest first."""
+    account = make.account(AccountStatus.PENDING)
+    link, _ = make.invitation(account)
+    days = enumerate(states, 23)
+    outbox.post(*(emails.onboarding_reminder(account, link, day, now) | {"state": state} for day, state in days))
+    db.session.commit()
+    return list(db.session.scalars(select(Mail).filter_by(account_id=account.id).order_by(Mail.id)))
+
+
+FAILED, SENT = MailState.FAILED, MailState.SENT
+
+
+@pytest.mark.parametrize("htmx", [False, True], ids=["page", "fragment"])
+@pytest.mark.parametrize(
+    ("states", "words"),
+    [
+        ((SENT, FAILED), "The email is queued again."),
+        ((FAILED, FAILED), "The email is queued again. 1 older email is taken back: a newer one of the same kind"),
+        ((FAILED, FAILED, FAILED), "The email is taken back, and a newer one of its kind to the same person is queued"),
+        ((FAILED, FAILED, SENT), "The email is taken back: a newer one of its kind to the same person was sent"),
+    ],
+)
+def test_of_several_reminders_the_newest_is_sent_again_and_the_page_says_so(
+    client, admin, make, now, states, words, htmx
+):
+    pressed = reminders(make, now, *states)[1]
+    client.get("/admin/mail")
+    answer = client.submit(f"/admin/mail/{pressed.id}/retry", htmx=htmx)
+    said = read(answer if htmx else client.get(answer.location))
+    assert words in said
+    assert ("Cancelled" if "The email is taken back" in words else "Queued") in said
+
+
+def test_who_sends_all_again_is_told_what_is_left_out(client, admin, failed, make, now):
+    reminders(make, now, FAILED, FAILED, FAILED)
+    client.get("/admin/mail")
+    said = read(client.get(client.submit("/admin/mail/retry").location))
+    assert "2 emails are queued again. 2 older emails are taken back: a newer one of the same kind" in said
+    reminders(make, now, FAILED, SENT)
+    said = read(client.get(client.submit("/admin/mail/retry").location))
+    assert "1 older email is taken back: a newer one of the same kind to the same person makes it needless." in said
+    assert "no email has failed" in read(client.get(client.submit("/admin/mail/retry").location))
+
+
 def test_a_mail_is_read_without_its_links_and_codes(client, admin, make, now):
     account = make.account(AccountStatus.PENDING, "new@tech.gov.sg")
     link, token = make.invitation(account)

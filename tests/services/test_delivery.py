@@ -799,3 +799,69 @@ def test_a_mail_that_has_not_failed_is_not_sent_again(app, make, now, state):
         failed_mails.retry(now, SYSTEM, number)
     assert audit_rows() == []
     assert Counter(mail.state for mail in mails())[MailState.FAILED] == 1
+
+
+def reminders(make, now, *states, **changes):
+    """One person's reminders of the last days, oldest first, in these states; their numbers."""
+    account = make.account(AccountStatus.PENDING)
+    link, _ = make.invitation(account)
+    days = range(30 - len(states), 30)
+    outbox.post(
+        *(
+            emails.onboarding_reminder(account, link, day, now) | {"state": state} | changes
+            for day, state in zip(days, states, strict=True)
+        )
+    )
+    db.session.commit()
+    return [mail.id for mail in mails(Mail.account_id == account.id)]
+
+
+def states_of(numbers):
+    return [str(mail.state) for mail in mails(Mail.id.in_(numbers))]
+
+
+FAILED, SENT, QUEUED, CANCELLED = MailState.FAILED, MailState.SENT, MailState.QUEUED, MailState.CANCELLED
+
+
+def test_of_the_reminders_that_failed_each_person_gets_the_newest_alone(app, make, now, server):
+    """Rule 3.3: after an outage there is one reminder, not one for each day missed."""
+    one = reminders(make, now, FAILED, FAILED, FAILED)
+    other = reminders(make, now, FAILED, FAILED)
+    person = make.account()
+    outbox.post(*(emails.authenticator_changed(person, now + n * SECOND) | {"state": FAILED} for n in range(2)))
+    db.session.commit()
+    result = app.test_cli_runner().invoke(args=["mail", "retry"])
+    assert (result.exit_code, result.output) == (0, "4 queued again. 3 older of the same kinds taken back.\n")
+    assert states_of(one) == ["cancelled", "cancelled", "queued"]
+    assert states_of(other) == ["cancelled", "queued"]
+    assert audit_rows() == [(SYSTEM.actor, {"count": 4, "taken_back": 3})]
+    delivery.deliver(now)
+    assert server.attempts.count(person.email) == 2, "what is no reminder tells of an event of its own"
+    assert len(server.attempts) == 4
+
+
+@pytest.mark.parametrize("newer", [SENT, QUEUED])
+def test_an_older_reminder_than_one_that_left_is_not_sent_any_more(app, make, now, newer):
+    numbers = reminders(make, now, FAILED, newer, CANCELLED)
+    assert failed_mails.retry(now, SYSTEM) == failed_mails.Retried(queued=0, taken_back=1)
+    assert states_of(numbers) == ["cancelled", newer, "cancelled"]
+    assert audit_rows() == [(SYSTEM.actor, {"count": 0, "taken_back": 1})]
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_whichever_reminder_is_sent_again_its_person_gets_the_newest(app, make, now, which):
+    numbers = reminders(make, now, FAILED, FAILED, FAILED)
+    others = reminders(make, now, FAILED, FAILED)
+    assert failed_mails.retry(now, SYSTEM, numbers[which]) == failed_mails.Retried(queued=1, taken_back=2)
+    assert states_of(numbers) == ["cancelled", "cancelled", "queued"]
+    assert states_of(others) == ["failed", "failed"]
+    assert audit_rows() == [(SYSTEM.actor, {"mail": numbers[which], "taken_back": 2})]
+    with pytest.raises(NotFound):
+        failed_mails.retry(now, SYSTEM, numbers[which])
+
+
+def test_once_the_server_is_back_the_newest_reminder_alone_leaves(app, make, now, server):
+    numbers = reminders(make, now, FAILED, FAILED, QUEUED, last_answer=failed_mails.NO_SERVER)
+    delivery.deliver(now)
+    assert states_of(numbers) == ["cancelled", "cancelled", "sent"]
+    assert len(server.attempts) == 1

@@ -476,6 +476,8 @@ def test_claiming_the_mails_that_are_due(plans, people, now):
         holds(plan, "ix_mail_queue")
         assert "Sort" not in plan
     holds(plans(failed_mails.failed), "ix_mail_failed")
+    holds(plans(lambda: failed_mails.forgive_outage(now)), "ix_mail_failed", "ix_mail_account")
+    holds(plans(lambda: failed_mails.retry(now, audit.SYSTEM)), "ix_mail_failed", "ix_mail_account")
     holds(plans(lambda: outbox.cancel(people["pending"])), "ix_mail_account")
 
 

@@ -26,6 +26,8 @@ _WHILE_ACCOUNT_IS = {
     "device_failed": AccountStatus.ACTIVE,
 }
 _OF_THE_CLOCK = ("onboarding_reminder", "seed_reminder", "inactivity_reminder")
+NEWEST_ALONE = (*_OF_THE_CLOCK, "already_have_account")
+"""Of several of such a kind to one person the newest says it all (rules 1.8 and 3.3)."""
 _OF_A_HOLD = {"account_held": True, "account_released": False}
 """Whether the account is on hold as long as the mail tells what is true; it reaches everybody but the deleted."""
 _WHILE_SEED_IS = {SEED_EXPIRED: SeedStatus.EXPIRED, "seed_withdrawn": SeedStatus.WITHDRAWN}

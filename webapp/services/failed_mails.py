@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import exists, select, update
+from sqlalchemy.orm import aliased
 
 from webapp.domain.lifecycle import MailState
+from webapp.emails.purpose import NEWEST_ALONE
 from webapp.extensions import db
 from webapp.models import Mail
 from webapp.services import audit, outbox
@@ -17,6 +19,8 @@ from webapp.services.sets import execute
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, timedelta
+
+    from sqlalchemy import ColumnElement
 
 NO_SERVER = "The mail server could not be reached for two days."
 
@@ -41,9 +45,11 @@ def is_any_to_forgive() -> bool:
 
 def forgive_outage(now: datetime) -> None:
     """The server is back: what failed for its absence alone is due again (promise 1)."""
+    for_want_of_it = Mail.last_answer == NO_SERVER
+    _take_back_older(for_want_of_it)
     execute(
         update(Mail)
-        .where(has_state(MailState.FAILED), Mail.last_answer == NO_SERVER)
+        .where(has_state(MailState.FAILED), for_want_of_it)
         .values(state=MailState.QUEUED, due_at=now, tries=0, last_answer="")
     )
     db.session.commit()
@@ -54,20 +60,49 @@ def failed() -> Sequence[Mail]:
     return db.session.scalars(select(Mail).where(has_state(MailState.FAILED)).order_by(Mail.id)).all()
 
 
-def retry(now: datetime, by: audit.By, mail_id: int | None = None) -> int:
-    """Queue one failed mail again, or all of them; how many. Raises `NotFound` where the one has not failed."""
-    chosen = update(Mail).where(has_state(MailState.FAILED))
+class Retried(NamedTuple):
+    """How many mails are queued again, and how many older ones of their kind are taken back instead."""
+
+    queued: int
+    taken_back: int
+
+
+def retry(now: datetime, by: audit.By, mail_id: int | None = None) -> Retried:
+    """Queue one failed mail again, or all of them. Raises `NotFound` where the one has not failed.
+
+    Of several reminders to one person the newest alone is sent (rule 3.3), whichever of them is the one.
+    """
+    which: list[ColumnElement[bool]] = []
+    whose = None
     if mail_id is not None:
-        chosen = chosen.where(Mail.id == mail_id)
-    count = execute(chosen.values(state=MailState.QUEUED, due_at=now, tries=0))
-    if mail_id is not None and not count:
+        which = [Mail.id == mail_id]
+        found = select(Mail.account_id, Mail.kind).where(*which, has_state(MailState.FAILED))
+        whose, kind = db.session.execute(found).one_or_none() or (None, "")
+        if kind in NEWEST_ALONE:
+            which = [Mail.account_id == whose, Mail.kind == kind]
+    taken_back = _take_back_older(*which)
+    again = update(Mail).where(has_state(MailState.FAILED), *which)
+    done = Retried(execute(again.values(state=MailState.QUEUED, due_at=now, tries=0)), taken_back)
+    if any(done):
+        # One mail is a line of its holder's record; all of them are nobody's.
+        detail = {"count": done.queued} if mail_id is None else {"mail": mail_id}
+        audit.record("mail.retried", whose, by, now, **detail, **({"taken_back": taken_back} if taken_back else {}))
+        outbox.wake()
+    elif mail_id is not None:
         db.session.rollback()
         raise NotFound
-    if count:
-        detail = {"count": count} if mail_id is None else {"mail": mail_id}
-        # One mail is a line of its holder's record; all of them are nobody's.
-        whose = db.session.scalar(select(Mail.account_id).where(Mail.id == mail_id)) if mail_id is not None else None
-        audit.record("mail.retried", whose, by, now, **detail)
-        outbox.wake()
     db.session.commit()
-    return count
+    return done
+
+
+def _take_back_older(*which: ColumnElement[bool]) -> int:
+    """Take back the failed mails of `NEWEST_ALONE` that a newer one to the same person follows; how many. No commit."""
+    newer = aliased(Mail)
+    is_followed = exists().where(
+        newer.account_id == Mail.account_id,
+        newer.kind == Mail.kind,
+        newer.id > Mail.id,
+        newer.state != MailState.CANCELLED,
+    )
+    older = update(Mail).where(has_state(MailState.FAILED), Mail.kind.in_(NEWEST_ALONE), is_followed, *which)
+    return execute(older.values(state=MailState.CANCELLED))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
     from webapp.models import Mail
+    from webapp.services.failed_mails import Retried
 
 blueprint = Blueprint("admin_mail", __name__, url_prefix="/admin/mail")
 
@@ -74,8 +75,8 @@ def html(mail_id: int) -> ResponseReturnValue:
 def retry(mail_id: int) -> ResponseReturnValue:
     """Send one again that failed."""
     try:
-        failed_mails.retry(clock.now(), by(), mail_id)
-        message, kind = "The email is queued again.", "success"
+        done = failed_mails.retry(clock.now(), by(), mail_id)
+        message, kind = _of_one(_find(mail_id), done), "success"
     except NotFound:
         message, kind = f"Nothing was changed: {_MEANWHILE[_find(mail_id).state]}", "info"
     if wants_fragment():
@@ -88,10 +89,29 @@ def retry(mail_id: int) -> ResponseReturnValue:
 @allow(Audience.ADMIN)
 def retry_all() -> ResponseReturnValue:
     """Send all again that failed."""
-    count = failed_mails.retry(clock.now(), by())
-    words = "1 email is queued again." if count == 1 else f"{count:,} emails are queued again."
-    flash(words if count else "Nothing was changed: no email has failed.", "success" if count else "info")
+    done = failed_mails.retry(clock.now(), by())
+    words = "1 email is queued again." if done.queued == 1 else f"{done.queued:,} emails are queued again."
+    said = " ".join(([words] if done.queued else []) + _older(done))
+    flash(said or "Nothing was changed: no email has failed.", "success" if said else "info")
     return go_to(url_for("admin_mail.index"))
+
+
+def _of_one(mail: Mail, done: Retried) -> str:
+    """What became of the one that was to be sent again, and of others of its kind to the same person."""
+    if mail.state is not MailState.CANCELLED:
+        return " ".join(["The email is queued again.", *_older(done)])
+    if done.queued:
+        return "The email is taken back, and a newer one of its kind to the same person is queued in its place."
+    return "The email is taken back: a newer one of its kind to the same person was sent, or is queued already."
+
+
+def _older(done: Retried) -> list[str]:
+    if not done.taken_back:
+        return []
+    them, needs = (
+        ("1 older email is", "it") if done.taken_back == 1 else (f"{done.taken_back:,} older emails are", "them")
+    )
+    return [f"{them} taken back: a newer one of the same kind to the same person makes {needs} needless."]
 
 
 def _find(mail_id: int) -> Mail:
