@@ -206,7 +206,7 @@ def test_who_sends_all_again_is_told_what_is_left_out(client, admin, failed, mak
     assert "2 emails are queued again. 2 older emails are taken back: a newer one of the same kind" in said
     reminders(make, now, FAILED, SENT)
     said = read(client.get(client.submit("/admin/mail/retry").location))
-    assert "1 older email is taken back: a newer one of the same kind to the same person makes it needless." in said
+    assert "1 older email is taken back: a newer one of the same kind to the same person is enough." in said
     assert "no email has failed" in read(client.get(client.submit("/admin/mail/retry").location))
 
 

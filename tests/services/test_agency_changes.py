@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from jobs.approve import approve_automatically
 from webapp.domain.addresses import AddressError, AgencyMode, parse_domain
-from webapp.domain.lifecycle import AccountStatus, RequestKind, SeedStatus
+from webapp.domain.lifecycle import AccountStatus, AccountType, RequestKind, SeedStatus
 from webapp.extensions import db
 from webapp.models import Account, Agency, AuditEvent, Request, UnknownAgency
 from webapp.services import agencies, agency_changes, agency_effects, seed, sign_up
@@ -159,12 +159,24 @@ def test_open_requests_are_approved_as_was_said_once_approval_is_automatic(app, 
         make.request(f"a{number}@moe.gov.sg", seed=number == 0)
     make.request("b@mom.gov.sg")
     disabled = make.account(AccountStatus.DISABLED, "c@moe.gov.sg", seed_status=SeedStatus.REQUESTED)
-    db.session.add(Request(account_id=disabled.id, kind=RequestKind.SEED, requested_at=now))
-    db.session.commit()
+    held_too = make.account(
+        AccountStatus.DISABLED, "d@moe.gov.sg", seed_status=SeedStatus.REQUESTED, under_investigation=True
+    )
+    db.session.add_all(
+        Request(account_id=each.id, kind=RequestKind.SEED, requested_at=now) for each in (disabled, held_too)
+    )
+    held, vendor = (
+        db.session.get_one(Account, make.request(email).account_id) for email in ("e@moe.gov.sg", "f@moe.gov.sg")
+    )
+    held.under_investigation = True
+    vendor.account_type = AccountType.VENDOR
+    make.invitee(make.account(email="g@mom.gov.sg"), vendor)
     told = change(now, approves_automatically=True)
     assert told == [
         "4 open requests are approved at once, within the next minute.",
         "Requests are approved as they come, without an admin.",
+        "2 open requests wait until the hold on the applicant’s account ends.",
+        "1 vendor’s request waits for an admin’s decision, since an officer of another agency asked for them.",
         "1 SEED request waits until the applicant’s TechPass is enabled again.",
     ]
     assert app.extensions["redis"].exists("portal:woken:approve"), "nobody was woken"
@@ -174,7 +186,7 @@ def test_open_requests_are_approved_as_was_said_once_approval_is_automatic(app, 
         select(Account.email, Request.state).join(Account, Request.account_id == Account.id)
     ):
         state[domain.endswith("@moe.gov.sg")].append(str(each))
-    assert sorted(state[True]) == ["approved"] * 4 + ["open"]
+    assert sorted(state[True]) == ["approved"] * 4 + ["open"] * 4
     assert state[False] == ["open"]
 
 

@@ -233,7 +233,7 @@ def test_an_agency_and_what_follows_from_a_change_take_few(client, make, stateme
     address = f"/admin/agencies/{agency.id}"
     assert len(statements(lambda: client.get(address))) == 3
     sent = statements(lambda: client.submit(address, **given))
-    assert len(sent) == 6, sent
+    assert len(sent) == 8, sent
     sent = statements(lambda: client.submit(address, **given, confirmed="yes"))
     assert len(sent) == 6, sent
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import select
 
@@ -10,7 +10,8 @@ from webapp.domain.addresses import AgencyMode, judge, parse
 from webapp.domain.lifecycle import AccountStatus, RequestKind, RequestState
 from webapp.models import Account, Request
 from webapp.models.account import ASKING
-from webapp.services.sets import count_up_to
+from webapp.services.requests import IS_SEED_OF_DISABLED, is_asked_for_elsewhere
+from webapp.services.sets import NOT_ON_HOLD, count_up_to
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,13 +90,19 @@ def _on_staying(ids: Sequence[int], after: AgencySettings, *, turned_on: bool) -
 def _on_approving(ids: Sequence[int], after: AgencySettings) -> list[str]:
     if not after.approves_automatically:
         return ["Requests that come from now on wait for an admin’s decision. What was approved stays approved."]
-    at_once, later = approved_at_once(ids)
     said = ["Requests are approved as they come, without an admin."]
-    if at_once:
-        them = counted(at_once, "open request is", "open requests are")
+    found = approvals(ids)
+    if found.at_once:
+        them = counted(found.at_once, "open request is", "open requests are")
         said.insert(0, f"{them} approved at once, within the next minute.")
-    if later:
-        them = counted(later, "SEED request waits", "SEED requests wait")
+    if found.on_hold:
+        them = counted(found.on_hold, "open request waits", "open requests wait")
+        said.append(f"{them} until the hold on the applicant’s account ends.")
+    if found.asked_for_elsewhere:
+        them = counted(found.asked_for_elsewhere, "vendor’s request waits", "vendors’ requests wait")
+        said.append(f"{them} for an admin’s decision, since an officer of another agency asked for them.")
+    if found.disabled:
+        them = counted(found.disabled, "SEED request waits", "SEED requests wait")
         said.append(f"{them} until the applicant’s TechPass is enabled again.")
     return said
 
@@ -143,14 +150,25 @@ def open_requests(ids: Sequence[int], kind: RequestKind | None = None) -> Select
     return query if kind is None else query.where(Request.kind == kind)
 
 
-def approved_at_once(ids: Sequence[int]) -> tuple[int, int]:
-    """How many open requests automatic approval takes, and how many it leaves: SEED needs a TechPass that is not
-    disabled, and nobody on hold is approved (`requests.approve_automatically`)."""
-    disabled = (Account.status == AccountStatus.DISABLED) | Account.under_investigation
-    return (
-        count_up_to(open_requests(ids).where(~disabled), MOST + 1),
-        count_up_to(open_requests(ids).where(disabled), MOST + 1),
+class Approvals(NamedTuple):
+    """How many open requests automatic approval takes, and how many it leaves for what reason."""
+
+    at_once: int
+    on_hold: int
+    asked_for_elsewhere: int
+    disabled: int
+
+
+def approvals(ids: Sequence[int]) -> Approvals:
+    """What `requests.approve_automatically` does with the open requests at these agencies."""
+    elsewhere = is_asked_for_elsewhere()
+    each = (
+        (NOT_ON_HOLD, ~elsewhere, ~IS_SEED_OF_DISABLED),
+        (~NOT_ON_HOLD,),
+        (NOT_ON_HOLD, elsewhere),
+        (NOT_ON_HOLD, ~elsewhere, IS_SEED_OF_DISABLED),
     )
+    return Approvals(*(count_up_to(open_requests(ids).where(*which), MOST + 1) for which in each))
 
 
 def _people(ids: Sequence[int]) -> Select[Any]:

@@ -17,7 +17,7 @@ from webapp.extensions import db
 from webapp.models import Agency
 from webapp.services import agencies, agency_changes
 from webapp.services.agencies import AgencySettings, settings_of
-from webapp.services.agency_effects import MOST, approved_at_once, counted, open_requests
+from webapp.services.agency_effects import MOST, approvals, counted, open_requests
 from webapp.services.errors import ChangedMeanwhile, DomainTaken, ImportRefused
 from webapp.services.sets import count_up_to
 from webapp.sheets import unguarded
@@ -238,7 +238,7 @@ def _what_follows(rows: Sequence[Row], ids: Mapping[str, int]) -> list[str]:
     said = []
     automatic = [ids[row.domain] for row, changes in changed if changes.get("approves_automatically") == (False, True)]
     if automatic:
-        at_once, _ = approved_at_once(automatic)
+        at_once = approvals(automatic).at_once
         them = counted(at_once, "open request is", "open requests are") if at_once else "No open request is"
         said.append(f"{them} approved at once, within the next minute, where approval becomes automatic.")
     ineligible = [row for row, changes in changed if changes.get("seed_eligible") == (True, False)]

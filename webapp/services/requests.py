@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import ColumnElement, and_, exists, select, update
 from sqlalchemy.orm import aliased
 
 from webapp import emails
@@ -157,18 +157,30 @@ def each(request_ids: Iterable[int], act: Callable[[int], Request]) -> Outcome:
     return outcome
 
 
-def approve_automatically(now: datetime, policy: Policy, limit: int = 200) -> int:
-    """Approve what waits at agencies that approve at once (rule 2.2), oldest first; how many it was.
+IS_SEED_OF_DISABLED: ColumnElement[bool] = and_(
+    Request.kind == RequestKind.SEED, Account.status == AccountStatus.DISABLED
+)
+"""SEED needs a TechPass that is not disabled."""
 
-    Each is a transaction of its own; one that somebody else decided meanwhile is passed over.
-    """
+
+def is_asked_for_elsewhere() -> ColumnElement[bool]:
+    """Whether an officer of another agency asked for a vendor: an admin looks at that, or they would be approved at
+    the sponsor's expense by somebody who has no say there (rule 5.1)."""
     inviter = aliased(Account)
-    sponsored_elsewhere = exists().where(
+    by_another = exists().where(
         Invitee.account_id == Account.id,
         Invitee.is_theirs,
         inviter.id == Invitee.inviter_id,
         inviter.agency_id != Account.agency_id,
     )
+    return and_(Account.account_type == AccountType.VENDOR, by_another)
+
+
+def approve_automatically(now: datetime, policy: Policy, limit: int = 200) -> int:
+    """Approve what waits at agencies that approve at once (rule 2.2), oldest first; how many it was.
+
+    Each is a transaction of its own; one that somebody else decided meanwhile is passed over.
+    """
     # TechPass comes before the SEED of the same person: they have one time and ascending ids.
     ids = db.session.scalars(
         select(Request.id)
@@ -178,10 +190,9 @@ def approve_automatically(now: datetime, policy: Policy, limit: int = 200) -> in
             Request.state == RequestState.OPEN,
             Agency.approves_automatically,
             NOT_ON_HOLD,
-            # SEED of whoever cannot have it now waits, and keeps nobody else waiting.
-            (Request.kind == RequestKind.TECHPASS) | (Account.status != AccountStatus.DISABLED),
-            # No other agency's officer has a vendor approved at this one's expense: an admin looks at that.
-            (Account.account_type == AccountType.OFFICER) | ~sponsored_elsewhere,
+            # What cannot be approved now waits, and keeps nobody else waiting.
+            ~IS_SEED_OF_DISABLED,
+            ~is_asked_for_elsewhere(),
         )
         .order_by(Request.requested_at, Request.id)
         .limit(limit)

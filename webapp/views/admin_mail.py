@@ -108,10 +108,8 @@ def _of_one(mail: Mail, done: Retried) -> str:
 def _older(done: Retried) -> list[str]:
     if not done.taken_back:
         return []
-    them, needs = (
-        ("1 older email is", "it") if done.taken_back == 1 else (f"{done.taken_back:,} older emails are", "them")
-    )
-    return [f"{them} taken back: a newer one of the same kind to the same person makes {needs} needless."]
+    them = "1 older email is" if done.taken_back == 1 else f"{done.taken_back:,} older emails are"
+    return [f"{them} taken back: a newer one of the same kind to the same person is enough."]
 
 
 def _find(mail_id: int) -> Mail:
