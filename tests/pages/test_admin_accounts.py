@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from html import unescape
 
 import pytest
@@ -305,6 +306,55 @@ def test_a_day_outside_of_what_fits_is_refused_with_what_was_typed(client, make,
         assert f'value="{WHY}"' in refused.text
     assert client.submit(address, kind="authenticator", until="2027-01-01", reason=WHY).status_code == 422
     assert not db.session.scalars(select(AuditEvent.id)).all()
+
+
+def test_what_works_as_long_as_it_can_is_not_offered_to_be_extended(client, make, admin):
+    account = make.account(AccountStatus.PENDING)
+    make.invitation(account)
+    here, address = f"/admin/accounts/{account.id}", f"/admin/accounts/{account.id}/extend"
+    fields = dict(re.findall(r'name="(kind|seen|stands)"[^>]* value="([^"]*)"', client.get(address).text))
+    fields |= {"reason": WHY, "until": "2027-02-22"}
+    for _ in range(2):
+        assert client.submit(address, **fields).status_code == 303
+        assert "is extended" in text_of(client.get(here)), "also when it is sent twice"
+    page = client.get(here)
+    assert "Not now. It works as long as it can already." in text_of(page)
+    assert f'href="{address}"' not in page.text
+    for day in (None, "", "2027-02-21"):
+        answer = client.get(address) if day is None else client.submit(address, **fields | {"until": day})
+        assert (answer.status_code, answer.location) == (303, here)
+        assert "Nothing was done: the invitation works as long as it can already." in text_of(client.get(here))
+    assert len(db.session.scalars(select(AuditEvent.id)).all()) == 1
+
+
+def test_of_two_links_the_one_that_works_as_long_as_it_can_is_refused_in_words(client, make, admin, now):
+    account = make.account(AccountStatus.PENDING, seed_status=SeedStatus.INVITED)
+    make.invitation(account)
+    make.invitation(account, InvitationKind.SEED)[0].expires_at = now + timedelta(days=91)
+    db.session.commit()
+    address = f"/admin/accounts/{account.id}/extend"
+    assert "From Thursday, 24 December 2026 to Monday, 22 February 2027." in text_of(client.get(address))
+    refused = client.submit(address, kind="seed", until="2027-02-22", reason=WHY)
+    assert refused.status_code == 422
+    assert "It works as long as it can already" in text_of(refused)
+
+
+@pytest.mark.parametrize(
+    ("action", "status", "on_hold", "words"),
+    [
+        (Action.HOLD, AccountStatus.ACTIVE, True, "Nothing more was done: wei@tech.gov.sg is on hold."),
+        (Action.RELEASE, AccountStatus.ACTIVE, False, "Nothing more was done: "),
+        (Action.ENABLE, AccountStatus.ACTIVE, False, "Nothing more was done: wei@tech.gov.sg is enabled."),
+        (Action.DISABLE, AccountStatus.DISABLED, False, "Nothing more was done: wei@tech.gov.sg is disabled."),
+        (Action.TERMINATE, AccountStatus.TERMINATED, False, "Nothing more was done: wei@tech.gov.sg is terminated."),
+        (Action.RESEND, AccountStatus.ACTIVE, False, "Nothing was done: the account does not stand like that"),
+    ],
+)
+def test_who_goes_back_to_the_form_of_what_is_done_is_told_so(client, make, admin, action, status, on_hold, words):
+    account = make.account(status, "wei@tech.gov.sg", under_investigation=on_hold)
+    answer = client.get(f"/admin/accounts/{account.id}/{action}")
+    assert answer.status_code == 303
+    assert words in text_of(client.get(answer.location))
 
 
 def test_nobody_changes_their_own_account(client, make, admin):

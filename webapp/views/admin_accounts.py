@@ -22,6 +22,7 @@ from webapp.services.queue_list import agencies
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import date
     from enum import StrEnum
 
     from flask.typing import ResponseReturnValue
@@ -76,6 +77,7 @@ _OWN = "Nothing was done: another admin must change your own account."
 _LAST = "Nothing was done: this is the last active admin, who keeps the role and the account."
 _CHANGED = "The account has changed since this page was shown. Read again what happens, then submit once more"
 _NOT_NOW = "Nothing was done: the account does not stand like that any more."
+_AT_MOST = "Nothing was done: the invitation works as long as it can already."
 
 
 @blueprint.app_context_processor
@@ -137,6 +139,8 @@ def _page(account_id: int, form: NoteForm) -> str:
         abort(404)
     live = [link.kind for link in person.links]
     possible = account_actions.possible(person.account, live)
+    if Action.EXTEND in possible and not _ranges(person.account, person.links):
+        possible.remove(Action.EXTEND)
     return render_template(
         "admin_accounts/account.html",
         person=person,
@@ -173,6 +177,8 @@ def _offers(
 def _why_not(action: Action, account: Account, live: Sequence[InvitationKind]) -> str:
     has_ended = account.status in (AccountStatus.REJECTED, AccountStatus.TERMINATED, AccountStatus.DELETED)
     match action:
+        case Action.EXTEND if account_actions.extendable(account, live):
+            return "It works as long as it can already."
         case Action.RESEND | Action.EXTEND if account.expired_at and account.status is AccountStatus.PENDING:
             return "The notice of termination is written."
         case Action.RESEND | Action.EXTEND:
@@ -231,8 +237,10 @@ def ask(account_id: int, action: str) -> ResponseReturnValue:
     act = _action(action)
     account, live = _get(account_id), people.live_links(account_id)
     form = _form(act, account, live, shown=True)
-    if form is None or account_id == signed_in.account_id:
-        return _not_done(account, _OWN if form else _NOT_NOW)
+    if account_id == signed_in.account_id:
+        return _not_done(account, _OWN)
+    if form is None:
+        return _not_done(account, _why_nothing(act, account))
     form.seen.data, form.stands.data = str(last_event(account_id)), _stands(account)
     return _ask(act, account, form, live)
 
@@ -247,17 +255,18 @@ def do(account_id: int, action: str) -> ResponseReturnValue:
     if form is None or _is_done(act, account):
         return _not_done(account, _why_nothing(act, account))
     if not form.validate():
-        return _ask(act, account, form, live), 422
+        return _ask(act, account, form, live, 422)
     if form.stands.data and form.stands.data != _stands(account):
         form.stands.data = _stands(account)
         form.form_errors.append(_CHANGED)
-        return _ask(act, account, form, live), 422
+        return _ask(act, account, form, live, 422)
     try:
         _carry_out(act, account_id, form)
     except DayRefused as error:
         assert isinstance(form, ExtendForm)
-        form.until.errors = [f"Enter a day from {sg_day(error.first)} to {sg_day(error.last)}"]
-        return _ask(act, account, form, live), 422
+        fits = f"Enter a day from {sg_day(error.first)} to {sg_day(error.last)}"
+        form.until.errors = [fits if error.first <= error.last else "It works as long as it can already"]
+        return _ask(act, account, form, live, 422)
     except OwnAccount:
         return _not_done(account, _OWN)
     except LastAdmin:
@@ -346,22 +355,33 @@ def _form(act: Action, account: Account, live: Sequence[Invitation], *, shown: b
             return ActionForm(**given)
 
 
-def _ask(act: Action, account: Account, form: ActionForm, live: Sequence[Invitation]) -> str:
-    now, policy = clock.now(), current_app.config["POLICY"]
+def _ask(
+    act: Action, account: Account, form: ActionForm, live: Sequence[Invitation], status: int = 200
+) -> ResponseReturnValue:
+    ranges = _ranges(account, live) if act is Action.EXTEND else []
+    if act is Action.EXTEND and not ranges:
+        return _not_done(account, _AT_MOST)
     extendable = account_actions.extendable(account, [link.kind for link in live])
-    links = [link for link in live if act is not Action.EXTEND or link.kind in extendable]
-    ranges = [extending.days(link.expires_at, now, policy) for link in links] if act is Action.EXTEND else []
-    return render_template(
+    page = render_template(
         "admin_accounts/action.html",
         action=act,
         account=account,
         form=form,
-        links=links,
+        links=[link for link in live if act is not Action.EXTEND or link.kind in extendable],
         # With two links that end on different days, the service refuses what does not fit the one chosen.
         first_day=min((first for first, _ in ranges), default=None),
         last_day=max((last for _, last in ranges), default=None),
         is_dangerous=act in (Action.DISABLE, Action.RESET_AUTHENTICATOR, Action.TERMINATE),
     )
+    return page, status
+
+
+def _ranges(account: Account, live: Sequence[Invitation]) -> list[tuple[date, date]]:
+    """The first and the last day until which each link can be extended; none of one that works as long as it can."""
+    now, policy = clock.now(), current_app.config["POLICY"]
+    kinds = account_actions.extendable(account, [link.kind for link in live])
+    found = [extending.days(link.expires_at, now, policy) for link in live if link.kind in kinds]
+    return [(first, last) for first, last in found if first <= last]
 
 
 def _not_done(account: Account, message: str) -> ResponseReturnValue:
