@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from webapp.domain.deadlines import DAY
 from webapp.domain.lifecycle import AccountStatus, InvitationKind, Role, SeedStatus
 from webapp.extensions import db
-from webapp.models import Account, AuditEvent, Invitation, Mail
+from webapp.models import Account, AuditEvent, HeldSweep, Invitation, Mail
 from webapp.services import brake, forecast, selection, sweep
 
 TODAY = "2026-11-24"
@@ -181,6 +181,7 @@ def test_what_is_wrong_is_told_and_what_was_ticked_is_kept(client, admin, late, 
         answer = client.submit(act(EXPIRE), htmx=htmx, **fields)
         assert answer.status_code == 422
         assert problem in answer.text
+        assert htmx or "<title>Error: TechPass terminated on " in answer.text
         ticked = re.search(rf'value="{chosen}"[^>]*', answer.text)
         assert ticked
         assert ("checked" in ticked.group()) is ("chosen" not in changes)
@@ -223,6 +224,7 @@ def test_the_brake_tells_and_an_admin_lets_it_run(client, admin, held, make, now
         answer = client.submit(address, **{"seen": "3", "reason": "a term’s end"} | changes)
         assert answer.status_code == 422
         assert problem in answer.text
+        assert "<title>Error: Forecast" in answer.text
         assert 'name="seen" value="3"' in answer.text
         assert f'name="reason" value="{changes.get("reason", "a term’s end").strip()}"' in answer.text
     assert brake.held()[0].allowed is None
@@ -239,6 +241,41 @@ def test_the_brake_tells_and_an_admin_lets_it_run(client, admin, held, make, now
     assert sweep.sweep(now, replace(policy, sweep_limit=2)).done["expired"] == 3
     client.get("/admin/requests")
     assert "is held" not in client.get("/admin/forecast").text
+
+
+@pytest.mark.parametrize(
+    ("posted", "page"),
+    [
+        ("/admin/forecast/held/expiry", "/admin/forecast"),
+        ("/admin/forecast/selection?kind=expire&day=2026-11-24", "/admin/forecast?kind=expire&day=2026-11-24"),
+        ("/admin/forecast/selection", "/admin/forecast"),
+    ],
+)
+def test_the_address_of_an_error_leads_back_to_the_page(client, admin, posted, page):
+    answer = client.get(posted)
+    assert (answer.status_code, answer.location) == (303, page)
+
+
+@pytest.mark.parametrize(
+    ("part", "words", "never"),
+    [
+        ("expiry", ["Invitations past their time are refused all the same", "and hold or extend whoever"], []),
+        ("inactivity", ["See who is due today", "and hold whoever"], ["Invitations past", "extend"]),
+        ("deletion", ["See who is due today", "and hold whoever"], ["Invitations past", "extend"]),
+    ],
+)
+def test_what_is_said_of_a_held_part_fits_it(client, admin, make, now, part, words, never):
+    make.account(AccountStatus.TERMINATED, purge_at=now)
+    make.account(idle_since=now - 120 * DAY, changed_at=now - 120 * DAY, inactivity_due_at=now)
+    make.invitation(make.account(AccountStatus.PENDING), at=now - 31 * DAY)
+    db.session.add(HeldSweep(part=part, would_end=1, usual=0, held_at=now))
+    db.session.commit()
+    page = client.get("/admin/forecast").text
+    said = " ".join(page.partition("notice-warning")[2].partition("held-form")[0].split())
+    for each in words:
+        assert each in said.replace("</a>,", "")
+    for each in never:
+        assert each not in said
 
 
 def test_letting_what_is_not_held_run_does_nothing(client, admin, held, now, policy):

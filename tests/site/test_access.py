@@ -147,6 +147,7 @@ TABLE = {
     "admin_holidays.ask_removal": Audience.ADMIN,
     "admin_holidays.remove": Audience.ADMIN,
     "admin_forecast.index": Audience.STAFF,
+    "admin_forecast.back": Audience.STAFF,
     "admin_forecast.allow_part": Audience.ADMIN,
     "admin_forecast.act": Audience.ADMIN,
     "admin_forecast.rehearse": Audience.STAFF,

@@ -107,6 +107,7 @@ def _table(part: str = "", form: AllowForm | None = None) -> str:
         parts=PARTS,
         first=_first(held),
         allowed={row.part for row in held if brake.is_allowed(row, now)},
+        form=form,
         forms={part: form},
         on_hold=service.count_on_hold(),
         most=service.MOST_COUNTED,
@@ -123,6 +124,14 @@ def _first(held: Sequence[HeldSweep]) -> dict[str, list[str]]:
             yield from (line.account.email for line in rehearsal.rehearse(now, policy, what))
 
     return {row.part: list(islice(ended(row.part), FIRST_SHOWN)) for row in held}
+
+
+@blueprint.get("/held/<part>")
+@blueprint.get("/selection")
+@allow(Audience.STAFF)
+def back(**_part: str) -> ResponseReturnValue:
+    """From the address of what a form was posted to, where it stands on an error's page, back to the form."""
+    return go_to(url_for("admin_forecast.index", **_here()))
 
 
 @blueprint.post("/held/<part>")
@@ -242,20 +251,22 @@ def act() -> ResponseReturnValue:
     if action is None and form.action.data:
         abort(400)
     chosen = form.selection()
-    problems = [] if form.validate() else [str(error) for errors in form.errors.values() for error in errors]
+    form.validate()
     if not chosen:
-        problems.append("Tick the people that it is for")
+        form.form_errors.append("Tick the people that it is for")
     if action is Action.EXTEND and until is None:
-        problems.append("Choose the day until which to extend")
-    if action is None or problems:
+        form.form_errors.append("Choose the day until which to extend")
+    if action is None:
         # By Enter in a field nothing is chosen, and nothing done that cannot be taken back.
-        problems += [] if action else ["Press the button of what is to be done"]
-        return _list(kind, day, form, problems=problems), 422
+        form.form_errors.append("Press the button of what is to be done")
+    if action is None or form.errors:
+        return _list(kind, day, form), 422
     policy = current_app.config["POLICY"]
     try:
         outcome = selection.carry_out(action, chosen, until, form.reason.data or "", by(), clock.now(), policy)
     except TooMany:
-        return _list(kind, day, form, problems=[f"Tick at most {selection.MOST} people at a time"]), 422
+        form.form_errors.append(f"Tick at most {selection.MOST} people at a time")
+        return _list(kind, day, form), 422
     message, left = _told(action, outcome)
     if wants_fragment():
         return _list(kind, day, message=message, left=left)
