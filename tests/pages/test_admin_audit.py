@@ -165,6 +165,19 @@ def test_the_words_speak_of_others(app):
         assert not {"you", "your", "yourself"} & set(words.replace(",", " ").split()), (action, words)
 
 
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        ("audit.exported", "The audit log given out as a file"),
+        ("invite.requested", "TechPass asked for by somebody else"),
+        ("invite.repeated", "TechPass asked for by somebody else again"),
+    ],
+)
+def test_the_filter_names_an_action_in_words_of_its_own(client, story, action, words):
+    assert activity.plainly(action, {}) == words
+    assert f'value="{action}">{words}</option>' in client.get("/admin/audit").text
+
+
 # Its seal.
 
 

@@ -102,6 +102,7 @@ def plainly(action: str, detail: dict[str, Any]) -> str:
     words = title(action, detail)
     for own, others in (
         ("You became", "Became"),
+        ("on your behalf", "by somebody else"),
         ("Your ", "The "),
         (" your ", " the "),
         ("how you log", "how one logs"),
@@ -245,7 +246,7 @@ WORDS: dict[str, str | Callable[[dict[str, Any]], str]] = {
     "holiday.removed": "A day off removed",
     "demo.filled": "Sample data written, for development",
     "sweep.held": "A part of the sweep held, to be looked at",
-    "audit.exported": lambda detail: f"The audit log given out as {str(detail.get('format', 'a file')).upper()}",
+    "audit.exported": lambda detail: f"The audit log given out as {str(detail.get('format', '')).upper() or 'a file'}",
     "sweep.allowed": "A held part of the sweep let run",
 }
 """A sentence for each action of the record: its words, or what makes them of the event's detail."""
