@@ -283,6 +283,62 @@ def test_a_file_is_imported_once_each_line_was_shown(client, admin, htmx, upload
     assert len(recorded()) == 2
 
 
+def upload(client, content=b"", htmx=False, **fields):
+    """A file is chosen beside what is typed."""
+    data = {"csrf_token": client.csrf_token(), "file": (io.BytesIO(content), "a.csv")} | fields
+    return client.post("/admin/agencies/import", data=data, headers={"HX-Request": "true"} if htmx else {})
+
+
+AGAIN = "Choose the file again: browsers do not keep it"
+
+
+@STYLES
+@pytest.mark.parametrize(
+    ("content", "fields", "words"),
+    [
+        (b"\xff\xfe", {}, "The file is not in UTF-8. Save it as “CSV UTF-8” and choose it again"),
+        (b"x" * 210_000, {}, "The file is larger than 200 KB, the most that is taken at once"),
+        (b"name,mode\n", {}, "The first line must name the columns"),
+        (b"", {}, "The file is empty"),
+        (LINES.encode(), {"text": "a pasted line"}, "You gave a file and lines."),
+        (LINES.encode(), {"csrf_token": "rubbish"}, AGAIN),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told_beside_it(client, admin, htmx, content, fields, words):
+    client.get("/admin/agencies/import")
+    answer = upload(client, content, htmx, **fields)
+    assert answer.status_code == 422
+    beside = answer.text.partition('id="file-error"')[2].partition("</p>")[0]
+    assert words in beside
+    assert answer.text.count(AGAIN) == (2 if words == AGAIN else 1), "as an error it is in the summary too"
+    assert "Your answers are kept" not in answer.text
+    typed = answer.text.partition("<textarea")[2].partition("</textarea>")[0].partition(">")[2].strip()
+    assert typed == fields.get("text", ""), "the file's lines are nothing that was typed"
+    assert recorded() == []
+
+
+@STYLES
+def test_from_what_a_file_does_one_goes_back_to_choose_another(client, admin, htmx):
+    client.get("/admin/agencies/import")
+    shown = upload(client, LINES.replace("moe.gov.sg", "moe.com").encode(), htmx).text
+    assert "mend the file, and choose it again" in " ".join(shown.split())
+    carried = {"from_file": "yes", "text": LINES.replace("moe.gov.sg", "moe.com")}
+    assert 'name="from_file" value="yes"' in shown
+    back = client.submit("/admin/agencies/import", htmx=htmx, back="yes", **carried)
+    assert back.status_code == 200
+    assert AGAIN in back.text
+    assert "moe.com" not in back.text
+    assert "from_file" not in back.text
+    refused = client.submit("/admin/agencies/import", htmx=htmx, confirmed="yes", **carried)
+    assert refused.status_code == 422
+    assert AGAIN in refused.text
+    pasted = client.submit("/admin/agencies/import", htmx=htmx, text=carried["text"]).text
+    assert "mend the lines, and submit them again" in " ".join(pasted.split())
+    back = client.submit("/admin/agencies/import", htmx=htmx, back="yes", text=carried["text"]).text
+    assert "moe.com" in back, "what was pasted is mended where it was"
+    assert AGAIN not in back
+
+
 @STYLES
 def test_a_file_with_something_wrong_is_not_imported(client, admin, htmx):
     client.get("/admin/agencies/import")

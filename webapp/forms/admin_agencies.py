@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from wtforms import BooleanField, HiddenField, RadioField, StringField, TextAreaField, ValidationError
+from wtforms import BooleanField, FileField, HiddenField, RadioField, StringField, TextAreaField, ValidationError
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its types
 
 from webapp.domain.addresses import AddressError, AgencyMode, parse_domain
@@ -75,5 +75,12 @@ class RemoveForm(PortalForm):
 class ImportForm(PortalForm):
     """The lines, pasted or as they were shown; the file is read by the view."""
 
+    stale = (
+        "This page was open for too long, so nothing was imported. What you pasted is kept: check it and submit again."
+    )
+
+    file = FileField("CSV file")
     text = TextAreaField("Or paste its lines")
+    from_file = HiddenField(filters=[squeeze])
+    """Says "yes" where the lines that were shown came from a file."""
     version = HiddenField(filters=[squeeze])

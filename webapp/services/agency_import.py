@@ -99,6 +99,8 @@ def decode(content: bytes) -> str:
     """The text of an uploaded file. Raises `ImportRefused`."""
     if len(content) > MOST_KILOBYTES * 1024:
         raise ImportRefused(TOO_LARGE)
+    if not content.strip():
+        raise ImportRefused("The file is empty")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -26,6 +26,7 @@ from webapp.services.errors import (
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
+    from werkzeug.datastructures import FileStorage
 
     from webapp.models import Agency
     from webapp.services.agencies import AgencySettings
@@ -53,6 +54,8 @@ _OWN = (
     "Nothing was changed: your own request waits at one of these agencies, and would be approved by it. "
     "Another admin must do this."
 )
+_BOTH = "You gave a file and lines. Choose the file again and empty the lines, or send the lines alone"
+_AGAIN = "Choose the file again: browsers do not keep it"
 
 
 def said(field: str, value: Any) -> str:
@@ -272,40 +275,49 @@ def import_form() -> str:
 @takes_large_form()
 def import_lines() -> ResponseReturnValue:
     """Says what each line would do, and does it all once that is ``confirmed``."""
-    form = ImportForm()
-    if "back" in request.form or not form.validate():
-        return _import_page(form), 422 if form.errors else 200
-    try:
-        text = _lines(form)
-        if "confirmed" in request.form:
-            count = agency_import.apply(text, form.version.data or "", by(), clock.now())
-            flash(f"{count} {'agency' if count == 1 else 'agencies'} imported. {_SOON}", "success")
-            return go_to(url_for("admin_agencies.index"))
-        return _import_page(form, preview=agency_import.preview(text))
-    except ImportRefused as error:
-        form.text.errors = list(error.problems)
-    except ChangedMeanwhile:
-        return _import_page(form, preview=agency_import.preview(text), meanwhile=True), 422
-    except OwnRequest:
-        form.text.errors = [_OWN]
-    return _import_page(form), 422
+    form, file = ImportForm(), request.files.get("file")
+    if file is not None and not file.filename:
+        file = None
+    from_file = bool(file or form.from_file.data)
+    given = form.file if from_file else form.text
+    if "back" not in request.form and form.validate():
+        try:
+            text = _lines(form, file)
+            if "confirmed" in request.form:
+                count = agency_import.apply(text, form.version.data or "", by(), clock.now())
+                flash(f"{count} {'agency' if count == 1 else 'agencies'} imported. {_SOON}", "success")
+                return go_to(url_for("admin_agencies.index"))
+            return _import_page(form, from_file, preview=agency_import.preview(text), text=text)
+        except ImportRefused as error:
+            given.errors = list(error.problems)
+        except ChangedMeanwhile:
+            return _import_page(form, from_file, preview=agency_import.preview(text), text=text, meanwhile=True), 422
+        except OwnRequest:
+            given.errors = [_OWN]
+    if from_file and form.errors and not form.file.errors:
+        form.file.errors = [_AGAIN]
+    if form.from_file.data:
+        form.text.data = ""  # Nobody typed these.
+    return _import_page(form, from_file), 422 if form.errors else 200
 
 
-def _lines(form: ImportForm) -> str:
+def _lines(form: ImportForm, file: FileStorage | None) -> str:
     """What was pasted or, if a file was chosen, what it holds. Raises `ImportRefused`."""
-    file = request.files.get("file")
-    if file is not None and file.filename:
-        form.text.data = ""
-        form.text.data = agency_import.decode(file.read())
-    return form.text.data or ""
+    if file is None:
+        return form.text.data or ""
+    if (form.text.data or "").strip():
+        raise ImportRefused(_BOTH)
+    return agency_import.decode(file.read())
 
 
-def _import_page(form: ImportForm, **more: Any) -> str:
+def _import_page(form: ImportForm, from_file: bool = False, **more: Any) -> str:
     part = "_preview" if "preview" in more else "_import"
     template = f"admin_agencies/{part if wants_fragment() else 'import'}.html"
     return render_template(
         template,
         form=form,
+        from_file=from_file,
+        again=_AGAIN,
         part=f"admin_agencies/{part}.html",
         columns=agency_import.COLUMNS,
         most_rows=agency_import.MOST_ROWS,
