@@ -251,3 +251,22 @@ def test_an_admins_morning(morning, look, tmp_path):
         return said is not None and int(said.group(1)) >= len(lines) - 1
 
     servers.wait_until(sealed, "the record to be sealed", seconds=70)
+
+
+def test_back_leads_from_what_a_change_means_to_the_form_as_typed(admin):
+    page = admin.page
+    page.goto("/admin/agencies")
+    page.get_by_role("link", name="Ministry of Education").click()
+    name, vendors = page.get_by_label("Name", exact=True), page.get_by_label("Let vendors sign up themselves")
+    for typed in ("Learning", "Learning & more"):
+        name.fill(typed)
+        vendors.check()
+        with page.expect_response(lambda answer: "vendors_allowed=y" in answer.url):
+            page.get_by_role("button", name="See what this changes").click()
+        expect(page.get_by_role("heading", name="What this changes")).to_be_focused()
+        expect(page.locator("#agency-form .htmx-request")).to_have_count(0)
+        page.go_back()
+        expect(name).to_have_value(typed)
+        expect(vendors).to_be_checked()
+    page.go_back()
+    expect(page.get_by_role("heading", name="Agencies", exact=True)).to_be_visible()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+from html import unescape
 
 import pytest
 from sqlalchemy import select
@@ -178,6 +180,28 @@ def test_a_change_is_made_once_it_is_said_what_follows(client, make, admin, htmx
     assert recorded() == ["agency.changed"]
     client.submit(page_of(), htmx=htmx, **given, confirmed="yes")
     assert recorded() == ["agency.changed"], "pressed twice"
+
+
+@pytest.mark.parametrize("adding", [False, True], ids=["change", "add"])
+def test_back_leads_from_what_follows_to_the_form_as_typed(client, admin, adding):
+    page = "/admin/agencies/new" if adding else page_of()
+    client.get(page)
+    given = {"name": "Learning & “more”", "mode": "refused", "reason": "Why?", "domain": "more.gov.sg"}
+    given |= {"version": "" if adding else version(), "vendors_allowed": "y"}
+    answer = client.submit(page, htmx=True, **given)
+    address = answer.headers["HX-Replace-Url"]
+    assert address.startswith(f"{page}?")
+    assert unescape(answer.text).count(f'hx-get="{address}"') == 1
+    form = unescape(client.get(address).text)
+    for value in ("Learning & “more”", "Why?", "more.gov.sg", given["version"]):
+        assert f'value="{value}"' in form
+    ticked = [each for each in re.findall(r"<input[^>]*>", form) if " checked" in each]
+    assert [re.findall(r'name="(\w+)"', each) for each in ticked] == [["mode"], ["vendors_allowed"]]
+    assert 'value="refused"' in ticked[0]
+    assert recorded() == []
+    long = client.submit(page, htmx=True, **given | {"name": "校" * 120, "reason": "校" * 300})
+    assert long.status_code == 200
+    assert "HX-Replace-Url" not in long.headers, "no server takes an address as long as that"
 
 
 @STYLES

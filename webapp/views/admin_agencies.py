@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, abort, flash, render_template, request, url_for
 
@@ -54,6 +55,7 @@ _OWN = (
     "Nothing was changed: your own request waits at one of these agencies, and would be approved by it. "
     "Another admin must do this."
 )
+_LONGEST_ADDRESS = 3000
 _BOTH = "You gave a file and lines. Choose the file again and empty the lines, or send the lines alone"
 _AGAIN = "Choose the file again: browsers do not keep it"
 
@@ -130,9 +132,9 @@ def export() -> Response:
 
 @blueprint.get("/agencies/new")
 @allow(Audience.ADMIN)
-def new() -> str:
+def new() -> Response:
     form = AgencyForm(formdata=None, domain=request.args.get("domain", "")[:113], seed_eligible=True)
-    return _new_page(form)
+    return _new_page(_typed() or form)
 
 
 @blueprint.post("/agencies/new")
@@ -155,17 +157,17 @@ def add() -> ResponseReturnValue:
     return go_to(url_for("admin_agencies.index"))
 
 
-def _new_page(form: AgencyForm, **more: Any) -> str:
+def _new_page(form: AgencyForm, **more: Any) -> Response:
     return _page("new", form, agency=None, in_use=False, **more)
 
 
 @blueprint.get("/agencies/<id:agency_id>")
 @allow(Audience.STAFF)
-def agency(agency_id: int) -> str:
+def agency(agency_id: int) -> Response:
     found = _found(agency_id)
     settings = service.settings_of(found)
     form = AgencyForm(formdata=None, data={**settings.values(), "version": settings.version})
-    return _agency_page(found, form)
+    return _agency_page(found, _typed() or form)
 
 
 @blueprint.post("/agencies/<id:agency_id>")
@@ -214,16 +216,40 @@ def _changed(settings: AgencySettings, *, done: bool) -> ResponseReturnValue:
     return go_to(url_for("admin_agencies.index"))
 
 
-def _agency_page(found: Agency, form: AgencyForm, **more: Any) -> str:
+def _agency_page(found: Agency, form: AgencyForm, **more: Any) -> Response:
     return _page("agency", form, agency=found, in_use=service.has_accounts(found.id), **more)
 
 
-def _page(name: str, form: AgencyForm, **more: Any) -> str:
+def _page(name: str, form: AgencyForm, **more: Any) -> Response:
     """The form, or what follows from it (with ``follows``): alone as htmx's answer to a form, else in its page."""
     part = "_confirm" if "follows" in more else "_form"
     alone = wants_fragment() and request.method == "POST"  # An auditor's page holds no form.
     template = f"admin_agencies/{part if alone else name}.html"
-    return render_template(template, form=form, part=f"admin_agencies/{part}.html", fields=FIELDS, **more)
+    form_as_typed = _address(form) if alone and part == "_confirm" else ""
+    page = render_template(
+        template,
+        form=form,
+        form_as_typed=form_as_typed,
+        part=f"admin_agencies/{part}.html",
+        fields=FIELDS,
+        **more,
+    )
+    return Response(page, headers={"HX-Replace-Url": form_as_typed} if form_as_typed else {})
+
+
+# The form as it was typed has an address, to which Back leads from what follows.
+
+
+def _typed() -> AgencyForm | None:
+    """The form as the address says that it was typed, if it does."""
+    return AgencyForm(formdata=request.args) if "version" in request.args else None
+
+
+def _address(form: AgencyForm) -> str:
+    """The form's address with what was typed; "" where that would be longer than servers take."""
+    typed = {name: "y" if form[name].data is True else form[name].data for name in FIELDS if form[name].data}
+    found = f"{request.path}?{urlencode(typed | {'version': form.version.data or ''})}"
+    return found if len(found) < _LONGEST_ADDRESS else ""
 
 
 @blueprint.get("/agencies/<id:agency_id>/delete")
