@@ -84,8 +84,8 @@ OTHERS = {
 
 
 STEPS = [
-    *((0, "ask"), (0, "again"), (1, "ask"), (25, "ask"), (49, "again"), (50, "again")),
-    *((24 * 7 + 3, "ask"), (24 * 9, "ask"), (24 * 20, "look"), (24 * 45, "look"), (24 * 60, "ask")),
+    *((0, "ask"), (0, "again"), (1, "ask"), (25, "correct"), (49, "again"), (50, "again")),
+    *((24 * 7 + 3, "ask"), (24 * 9, "correct"), (24 * 20, "look"), (24 * 45, "look"), (24 * 60, "ask")),
 ]
 """What an inviter does, with the hours since the first time."""
 
@@ -98,6 +98,7 @@ def test_whoever_is_there_looks_like_whoever_is_new_at_every_step(make, inviter,
     db.session.commit()
     agencies.forget()
     fields = given(email)
+    corrected = given(email, agency="tech.gov.sg", seed="no", first_name="May", organisation="Other", reason="Other")
 
     def seen(at):
         listing = [re.sub(r"id=\d+", "", repr(row)) for row in rows(inviter, at, policy)]
@@ -114,6 +115,8 @@ def test_whoever_is_there_looks_like_whoever_is_new_at_every_step(make, inviter,
             latest = rows(inviter, at, policy)[:1]
             if does == "ask":
                 told.append(ask(fields, by, at, policy))
+            elif does == "correct":
+                told.append(ask(corrected, by, at, policy))
             elif does == "again" and latest:
                 told.append(inviting.send_again(latest[0].id, by, at, policy))
             sweep(at, policy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -368,3 +369,90 @@ def test_forgetting_a_person_forgets_that_they_were_asked_for(make, inviter, by,
     assert invitees() == []
     (account,) = db.session.scalars(select(Account).where(Account.id != inviter.id)).all()
     assert (account.organisation, account.first_name) == (None, None)
+
+
+def corrected(**changes) -> Person:
+    """The vendor as they are asked for with what was wrong put right."""
+    return replace(vendor(sponsor="moe.gov.sg", seed=SeedStatus.REQUESTED), first_name="May", **changes)
+
+
+def test_a_new_invitation_replaces_all_that_was_said_of_who_has_not_registered(make, inviter, by, now, policy):
+    inviting.ask_for(vendor(), by, now, policy)
+    later = now + DAY
+    outcome = inviting.ask_for(corrected(organisation="Other Pte Ltd"), by, later, policy)
+    assert outcome == Outcome(Result.SENT_ANEW, now, "inviter@tech.gov.sg")
+    (account,) = accounts("mei@vendor.example.com")
+    assert db.session.get_one(Agency, account.agency_id).domain == "moe.gov.sg"
+    assert (account.seed_status, account.seed_status_at) == (SeedStatus.REQUESTED, later)
+    assert (account.first_name, account.organisation) == ("May", "Other Pte Ltd")
+    (row,) = invitees()
+    assert (row.name, row.seed_status) == ("May Tan", SeedStatus.REQUESTED)
+    event = db.session.scalars(select(AuditEvent).where(AuditEvent.action == "invite.sent_again")).one()
+    assert event.detail == {
+        "kind": "registration",
+        "before": {"sponsor": "tech.gov.sg", "seed": "not_required"},
+        "after": {"sponsor": "moe.gov.sg", "seed": "requested"},
+    }
+    # And back again, which is no step that SEED itself ever takes.
+    assert inviting.ask_for(vendor(), by, later + DAY, policy).result is Result.SENT_ANEW
+    (account,) = accounts("mei@vendor.example.com")
+    assert (account.seed_status, account.seed_status_at) == (SeedStatus.NOT_REQUIRED, later + DAY)
+
+
+@pytest.mark.parametrize(
+    ("held", "asked", "stays"),
+    [
+        (SeedStatus.NOT_REQUIRED, SeedStatus.REQUESTED, True),
+        (SeedStatus.REQUESTED, SeedStatus.NOT_REQUIRED, True),
+        (SeedStatus.REJECTED, SeedStatus.REQUESTED, True),
+        (SeedStatus.INVITED, SeedStatus.REQUESTED, False),
+        (SeedStatus.NOT_REQUIRED, SeedStatus.NOT_REQUIRED, False),
+        (SeedStatus.REQUESTED, SeedStatus.INELIGIBLE, False),
+    ],
+)
+def test_who_is_approved_keeps_what_they_are_approved_with_which_is_told(
+    make, inviter, by, now, policy, held, asked, stays
+):
+    pending = make.account(AccountStatus.PENDING, "peter@tech.gov.sg", seed_status=held)
+    make.invitation(pending, at=now - 3 * DAY)
+    make.invitee(inviter, pending, seed_status=SeedStatus.NOT_REQUIRED, asked_at=now - 3 * DAY)
+    outcome = inviting.ask_for(officer(seed=asked), by, now, policy)
+    assert (outcome.result, outcome.stays) == (Result.SENT_ANEW, stays)
+    (account,) = accounts("peter@tech.gov.sg")
+    assert account.seed_status is held
+    assert [row.seed_status for row in invitees()] == [SeedStatus.NOT_REQUIRED]
+
+
+def test_who_has_registered_keeps_the_sponsor_which_is_told(make, inviter, by, now, policy):
+    pending = make.vendor(AccountStatus.PENDING, "mei@vendor.example.com")
+    make.invitation(pending, at=now - 3 * DAY)
+    make.invitee(inviter, pending, asked_at=now - 3 * DAY)
+    assert inviting.ask_for(vendor(sponsor="moe.gov.sg"), by, now, policy).stays
+    (account,) = accounts("mei@vendor.example.com")
+    assert account.agency_id == inviter.agency_id
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": SeedStatus.NOT_REQUIRED},
+        {"first_name": "May"},
+        {"last_name": "Lim"},
+        {"organisation": "Other"},
+        {"reason": "Other"},
+        {"sponsor": "tech.gov.sg"},
+    ],
+)
+def test_a_form_is_sent_twice_where_all_answers_are_the_same(make, by, now, policy, is_there, changes):
+    first = vendor(sponsor="moe.gov.sg", seed=SeedStatus.REQUESTED)
+    if is_there:
+        make.account(email="mei@vendor.example.com", agency_id=first.agency.id)
+    assert not inviting.is_repeat(first, by, now)
+    inviting.ask_for(first, by, now, policy)
+    assert inviting.is_repeat(first, by, now + timedelta(seconds=59))
+    assert not inviting.is_repeat(first, by, now + timedelta(seconds=60))
+    changes = dict(changes)
+    agency = vendor(sponsor=changes.pop("sponsor", "moe.gov.sg")).agency
+    assert not inviting.is_repeat(replace(first, agency=agency, **changes), by, now)
+    assert not inviting.is_repeat(first, audit.By.person(make.account(), PEER), now)

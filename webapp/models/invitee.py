@@ -33,6 +33,8 @@ class Invitee(Model):
     lapses_at: Mapped[Instant | None]
     """When that link would run out."""
     reason: Mapped[str] = mapped_column(String(300), default="")
+    answers: Mapped[str | None] = mapped_column(String(64))
+    """A mark of all that was said of them when they were asked for last: a form that is sent twice has the same."""
     asked_at: Mapped[Instant]
     """When they were asked for last, or the email was sent again: once a day (rule 5.3)."""
     ended_at: Mapped[Instant | None]

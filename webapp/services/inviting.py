@@ -6,6 +6,7 @@ Each is a sign-up that somebody else makes: an officer's request waits for an ad
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from webapp.services.audit import By
 
 
+_ONE_ASKING = timedelta(minutes=1)
+"""Who asks for the same person with the same answers within it has sent one form twice, as a double click does."""
 _TRIES = 3
 """An address may be taken, and be free again, while somebody is asked for."""
 
@@ -80,11 +83,15 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """``at`` and ``by`` say when and by whom (an address) somebody had been asked for before, where that is told."""
+    """``at`` and ``by`` say when and by whom (an address) somebody had been asked for before, where that is told.
+
+    ``stays`` tells that SEED or the sponsor is not what was asked for: somebody is approved already as they are.
+    """
 
     result: Result
     at: datetime | None = None
     by: str = ""
+    stays: bool = False
 
 
 def ask_for(person: Person, by: By, now: datetime, policy: Policy) -> Outcome:
@@ -165,14 +172,39 @@ def _again(
         is_open = shown.status in (AccountStatus.REQUESTED, AccountStatus.PENDING)
         return Outcome(Result.WAITS if is_open else Result.HOLDS, shown.created_at, shown.by)
     last = max(since, shown.own_asked_at or since)
+    stays = person is not None and _stays(person, shown)
     if not replace or now - last < policy.resend_cooldown:
-        return Outcome(Result.TOO_SOON, last, shown.by)
+        return Outcome(Result.TOO_SOON, last, shown.by, stays)
     if in_vain:
         _tell_holder(one, by, now)
     elif not _replace(one, person, by, now, policy):
         return None
-    _note_again(person, one, inviter, now, policy, in_vain=in_vain)
-    return Outcome(Result.SENT_ANEW, since, shown.by)
+    _note_again(person, shown, inviter, now, policy, in_vain=in_vain)
+    return Outcome(Result.SENT_ANEW, since, shown.by, stays)
+
+
+def _stays(person: Person, shown: Known) -> bool:
+    """Whether SEED or the sponsor stays as it is though something else was asked for."""
+    if shown.is_unregistered:
+        return False
+    is_asked_for = shown.seed in (SeedStatus.REQUESTED, SeedStatus.INVITED)
+    other_seed = person.seed is not SeedStatus.INELIGIBLE and (person.seed is SeedStatus.REQUESTED) != is_asked_for
+    return other_seed or (person.account_type is AccountType.VENDOR and person.agency.id != shown.agency_id)
+
+
+def is_repeat(person: Person, by: By, now: datetime) -> bool:
+    """Whether an officer asked for somebody with the same answers just before: one form that was sent twice."""
+    last = (
+        select(Invitee.answers)
+        .where(
+            Invitee.inviter_id == by.account_id,
+            Invitee.email_folded == person.address.folded,
+            Invitee.asked_at > now - _ONE_ASKING,
+        )
+        .order_by(Invitee.id.desc())
+        .limit(1)
+    )
+    return db.session.scalar(last) == _answers(person)
 
 
 def _ask_in_vain(person: Person, one: Known, inviter: Account, by: By, now: datetime, policy: Policy) -> bool:
@@ -205,21 +237,25 @@ def _tell_holder(one: Known, by: By, now: datetime) -> None:
 
 
 def _note_again(
-    person: Person | None, one: Known, inviter: Account, now: datetime, policy: Policy, *, in_vain: bool
+    person: Person | None, shown: Known, inviter: Account, now: datetime, policy: Policy, *, in_vain: bool
 ) -> None:
-    """Have it in the inviter's list that somebody who is there was mailed again."""
+    """Have it in the inviter's list that somebody who is there was mailed again.
+
+    As long as nobody has registered, what is said of them now holds in place of what was said before.
+    """
     changes: dict[str, Any] = {"asked_at": now}
     if not in_vain:
         changes |= {"is_theirs": True, "ended_at": None, "link": None, "lapses_at": None}
-    elif one.own_link is InvitationKind.REGISTRATION:
+    elif shown.is_unregistered:
         changes["lapses_at"] = now + timedelta(days=policy.registration_days)
     if person is not None:
-        values = _invitee(person, one.account_id, inviter, now, is_theirs=True)
+        values = _invitee(person, shown.account_id, inviter, now, is_theirs=True)
         made = insert_new(Invitee).returning(Invitee.id)
         if not in_vain and db.session.execute(made, [values]).first() is not None:
             return
-        changes |= {name: values[name] for name in ("reason", "name", "seed_status")}
-    db.session.execute(update(Invitee).where(*_own(one, inviter)).values(changes))
+        told = ("reason", "answers", *(("name", "seed_status") if shown.is_unregistered else ()))
+        changes |= {name: values[name] for name in told}
+    db.session.execute(update(Invitee).where(*_own(shown, inviter)).values(changes))
 
 
 def _own(one: Known, inviter: Account) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
@@ -264,17 +300,32 @@ def _replace(one: Known, person: Person | None, by: By, now: datetime, policy: P
     live = live_invitation(one.account_id, one.link) if one.link else None
     if account is None or account.status is not one.status or live is None or live.issued_at != one.link_issued_at:
         return False
+    changes = {}
     if one.is_unregistered:
         if person is not None:
-            account.first_name, account.last_name = person.first_name or None, person.last_name or None
-            account.organisation = person.organisation or account.organisation
+            changes = _say_anew(account, person, now)
         link = issue(account, InvitationKind.REGISTRATION, now, policy)
         outbox.post(emails.vendor_registration(account, link, by.account_id, now))
     else:
         link = issue(account, InvitationKind.TECHPASS, now, policy, expires_at=live.expires_at)
         outbox.post(emails.techpass_onboarding(account, link, now))
-    _record([account.id], "invite.sent_again", by, now, kind=link.kind)
+    _record([account.id], "invite.sent_again", by, now, kind=link.kind, **changes)
     return True
+
+
+def _say_anew(account: Account, person: Person, now: datetime) -> dict[str, Any]:
+    """What is said of a vendor who has not registered yet, in place of what was said before; for the record."""
+    before = {"sponsor": account.agency.domain, "seed": account.seed_status}
+    after = {"sponsor": person.agency.domain, "seed": person.seed}
+    account.first_name, account.last_name = person.first_name or None, person.last_name or None
+    account.organisation = person.organisation or account.organisation
+    account.agency_id, account.changed_at = person.agency.id, now
+    if after["seed"] != before["seed"]:
+        account.seed_status, account.seed_status_at = person.seed, now
+    changed = [name for name in after if after[name] != before[name]]
+    if not changed:
+        return {}
+    return {"before": {name: before[name] for name in changed}, "after": {name: after[name] for name in changed}}
 
 
 def _insert(
@@ -387,8 +438,15 @@ def _invitee(person: Person, account_id: int, inviter: Account, now: datetime, *
         "seed_status": person.seed,
         "is_theirs": is_theirs,
         "reason": person.reason,
+        "answers": _answers(person),
         "asked_at": now,
     }
+
+
+def _answers(person: Person) -> str:
+    """All that was said of somebody, as a mark by which the same is known again."""
+    said = (person.seed.value, person.agency.id, person.first_name, person.last_name, person.organisation)
+    return hashlib.sha256(repr((*said, person.reason)).encode()).hexdigest()
 
 
 def _record(ids: Sequence[int], action: str, by: By, now: datetime, **detail: Any) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 
 from webapp.domain.deadlines import is_expired
-from webapp.domain.lifecycle import LIVE, AccountStatus, InvitationKind, InvitationState
+from webapp.domain.lifecycle import LIVE, AccountStatus, InvitationKind, InvitationState, SeedStatus
 from webapp.extensions import db
 from webapp.models import Account, Invitation, Invitee
 from webapp.services.sets import among
@@ -26,6 +26,7 @@ class Known:
     email: str
     status: AccountStatus
     agency_id: int
+    seed: SeedStatus
     on_hold: bool
     created_at: datetime
     link: InvitationKind | None
@@ -33,6 +34,7 @@ class Known:
     link_expires_at: datetime | None
     own_asked_at: datetime | None
     own_is_theirs: bool
+    own_seed: SeedStatus | None
     own_link: InvitationKind | None
     own_lapses_at: datetime | None
     by: str
@@ -74,6 +76,7 @@ class Known:
         return replace(
             self,
             status=AccountStatus.PENDING if self.own_link is InvitationKind.TECHPASS else AccountStatus.REQUESTED,
+            seed=self.own_seed or SeedStatus.NOT_REQUIRED,
             on_hold=False,
             created_at=self.own_asked_at,
             link=self.own_link,
@@ -105,6 +108,7 @@ def known(folded: Collection[str], inviter: Account) -> dict[str, Known]:
             Account.email_folded,
             Account.status,
             Account.agency_id,
+            Account.seed_status,
             Account.under_investigation,
             Account.created_at,
         ).where(among(Account.email_folded, folded), Account.status.in_(LIVE))
@@ -125,6 +129,7 @@ def known(folded: Collection[str], inviter: Account) -> dict[str, Known]:
             Invitee.account_id,
             Invitee.asked_at,
             Invitee.is_theirs,
+            Invitee.seed_status,
             Invitee.link,
             Invitee.lapses_at,
             Account.email,
@@ -145,6 +150,7 @@ def known(folded: Collection[str], inviter: Account) -> dict[str, Known]:
             email=row.email,
             status=row.status,
             agency_id=row.agency_id,
+            seed=row.seed_status,
             on_hold=row.under_investigation,
             created_at=row.created_at,
             link=link.kind if link else None,
@@ -152,6 +158,7 @@ def known(folded: Collection[str], inviter: Account) -> dict[str, Known]:
             link_expires_at=link.expires_at if link else None,
             own_asked_at=own.asked_at if own else None,
             own_is_theirs=own is not None and own.is_theirs,
+            own_seed=own.seed_status if own else None,
             own_link=own.link if own else None,
             own_lapses_at=own.lapses_at if own else None,
             by=theirs[-1].email if theirs else "",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from webapp.services.invite_fields import Read
     from webapp.services.inviting import Person
 
-_ONE_ASKING = timedelta(minutes=1)
-"""Who asks for the same person again within it has sent one form twice, as a double click does."""
-
 blueprint = Blueprint("invite", __name__, url_prefix="/invite")
 
 STAND_NAMES = {
@@ -44,6 +40,10 @@ STAND_NAMES = {
     Stand.RAN_OUT: "Not used in time",
     Stand.ENDED: "Ended",
 }
+_STAYS = (
+    "Nothing else is changed, since they are approved already: whether they need SEED, they say themselves in their "
+    "profile."
+)
 
 
 @blueprint.context_processor
@@ -79,10 +79,13 @@ def ask() -> ResponseReturnValue:
                 form[name].errors = [problem]
         template = "invite/_form.html" if wants_fragment() else "invite/page.html"
         return render_template(template, **_shown(form, read), moved_on=moved_on), 200 if moved_on else 422
+    now = clock.now()
     try:
-        outcome = inviting.ask_for(person, by(), clock.now(), current_app.config["POLICY"])
+        outcome = inviting.ask_for(person, by(), now, current_app.config["POLICY"])
     except MayNotInvite:
         abort(404)
+    if outcome.result not in (Result.SENT, Result.SENT_ANEW) and inviting.is_repeat(person, by(), now):
+        outcome = Outcome(Result.SENT, stays=outcome.stays)
     flash(*_told(person, outcome))
     return go_to(url_for("invite.sent"))
 
@@ -175,21 +178,23 @@ def _shown(form: InviteForm, read: Read | None) -> dict[str, Any]:
 def _told(person: Person, outcome: Outcome) -> tuple[str, str]:
     email, policy = person.address.typed, current_app.config["POLICY"]
     is_vendor = person.account_type is AccountType.VENDOR
-    if outcome.at and outcome.by == signed_in.account.email and clock.now() - outcome.at < _ONE_ASKING:
-        outcome = Outcome(Result.SENT)
     by_whom = f" by {outcome.by}" if outcome.by else ""
     at = sg_short(outcome.at) if outcome.at else ""
+    stays = f" {_STAYS}" if outcome.stays else ""
     match outcome.result:
+        case Result.SENT if outcome.stays:
+            return f"We have mailed {email}.{stays}", "success"
         case Result.SENT if is_vendor:
             return f"We have mailed {email}: they have {policy.registration_days} days to register.", "success"
         case Result.SENT:
             return f"We have mailed {email}. An admin decides next, unless the agency approves at once.", "success"
         case Result.SENT_ANEW:
-            return f"{email} was invited on {at}{by_whom}. We have sent a new email; the old link is void.", "success"
+            sent = f"{email} was invited on {at}{by_whom}. We have sent a new email; the old link is void."
+            return f"{sent}{stays}", "success"
         case Result.TOO_SOON:
-            return f"Nothing was sent: {email} was mailed on {at}{by_whom}. Once a day is the most.", "info"
+            return f"Nothing was sent or changed: {email} was mailed on {at}{by_whom}. Once a day is the most.", "info"
         case Result.WAITS:
-            return f"Nothing was sent: a request for {email} waits for an admin since {at}{by_whom}.", "info"
+            return f"Nothing was sent or changed: a request for {email} waits for an admin since {at}{by_whom}.", "info"
     since = f"asked for on {at}{by_whom}" if outcome.by else f"by a sign-up of {at}"
     return f"Nothing was sent: {email} has a TechPass account, {since}.", "info"
 
