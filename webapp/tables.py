@@ -11,6 +11,7 @@ import re
 import zipfile
 import zlib
 from datetime import date
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 from xml.etree.ElementTree import ParseError
 
@@ -39,6 +40,8 @@ _MOST_NAMES = 1000
 _MOST_QUIET = 512 * 1024
 """Bytes without an element: the longest text of a cell has less."""
 MOST_COLUMNS = 30
+_MOST_CELLS = 20 * MOST_COLUMNS
+"""In a row, empty ones among them."""
 LONGEST_CELL = 1000
 """Characters. A longer cell is cut one behind them, so that whoever judges its row sees that it is too long."""
 _MOST_MEMBERS = 500
@@ -92,7 +95,8 @@ def read_text(text: str, most_rows: int) -> list[Row]:
     if "@" in first:
         return _bounded(((number, [each]) for number, each in enumerate(addresses(below), 1)), most_rows)
     separator = named[1] if named else max(",;\t", key=re.sub(r'"[^"]*"', "", first).count)
-    return _bounded(_csv(below, separator, lines_above=1 if named else 0), most_rows)
+    cells = _tabs if separator == "\t" else partial(_csv, separator=separator)
+    return _bounded(cells(below, lines_above=1 if named else 0), most_rows)
 
 
 def _decoded(content: bytes) -> str:
@@ -143,9 +147,11 @@ def _clean(cell: str) -> str:
 
 _NAMED = re.compile(r'"?sep=([,;\t|])"?[,;\t|]*(?:\r\n?|\n|$)', re.IGNORECASE)
 """The line by which Excel is told what parts the cells."""
-_WORD = re.compile(r'[;\r\n]+|[^\s,;<>"()\[\]]+')
-_SIGNS = ' \t,<>"()[]'
+_ENDS = ";；\r\n"
+_SIGNS = ' \t,，、<>"()[]'
+_WORD = re.compile(rf"[{_ENDS}]+|[^\s{_ENDS}{re.escape(_SIGNS)}]+")
 _QUOTES = "'‘’“”"
+_LINK = re.compile("^mailto:", re.IGNORECASE)
 _LIKE_AN_ADDRESS = re.compile(r"\w\.\w\w")
 
 
@@ -157,13 +163,13 @@ def addresses(text: str) -> Iterator[str]:
     begun = None
     for found in _WORD.finditer(text):
         word, at = found.group(), found.start()
-        if begun is not None and ("@" in word or word[0] in ";\r\n"):
+        if begun is not None and ("@" in word or word[0] in _ENDS):
             is_name = text[at - 1] == "<" and not _LIKE_AN_ADDRESS.search(text, begun, at)
             yield "" if is_name else _other(text[begun:at])
             begun = None
         if "@" in word:
-            yield word.removeprefix("mailto:").strip(_QUOTES)
-        elif begun is None and word[0] not in ";\r\n":
+            yield _LINK.sub("", word).lstrip(_QUOTES).rstrip(_QUOTES + ".")
+        elif begun is None and word[0] not in _ENDS:
             begun = at
     if begun is not None:
         yield _other(text[begun:])
@@ -172,6 +178,29 @@ def addresses(text: str) -> Iterator[str]:
 def _other(text: str) -> str:
     """Text between addresses; nothing where it is only the mark or the number of a line."""
     return text.strip(_SIGNS) if any(map(str.isalpha, text)) else ""
+
+
+_CELL = re.compile(r'(?:"((?:[^"]++|"")*+)"(?![^\t\r\n])|([^\t\r\n]*+))(\t|\r\n?|\n|\Z)')
+"""A cell, in quotation marks or as it stands, and what ends it."""
+
+
+def _tabs(text: str, lines_above: int) -> Iterator[Row]:
+    """Cells parted by tabs, as spreadsheet programs copy them: a mark counts only where one closes a whole cell."""
+    cells: list[str] = []
+    number, start = 1, 0
+    for found in _CELL.finditer(text):
+        quoted, plain, end = found.groups()
+        cell = plain if quoted is None else quoted.replace('""', '"')
+        if "@" in _below(cell):
+            raise _misquoted(lines_above + len(re.findall(r"\r\n?|\n", text[:start])) + 1)
+        cells.append(cell)
+        if end == "\t":
+            # Empty ones to the right of it all are no harm.
+            if len(cells) > _MOST_CELLS:
+                raise TableRefused(_TOO_WIDE)
+            continue
+        yield number, cells
+        cells, number, start = [], number + 1, found.end()
 
 
 def _csv(text: str, separator: str, lines_above: int) -> Iterator[Row]:
@@ -185,10 +214,14 @@ def _csv(text: str, separator: str, lines_above: int) -> Iterator[Row]:
             before = lines.line_num
             yield number, cells
     except csv.Error:
-        raise TableRefused(
-            f"Line {lines_above + before + 1} has a quotation mark out of place, or one that is not closed. Mend it, "
-            "and put each text in one line"
-        ) from None
+        raise _misquoted(lines_above + before + 1) from None
+
+
+def _misquoted(line: int) -> TableRefused:
+    return TableRefused(
+        f"Line {line} has a quotation mark out of place, or one that is not closed. Mend it, and put each text in one "
+        "line"
+    )
 
 
 def _below(cell: str) -> str:
@@ -354,7 +387,7 @@ def _cells(parts: _Parts, sheet: tuple[str, int], strings: list[str], days: set[
                 cells, seen, place = {}, 0, 0
             elif tag == "c":
                 seen += 1
-                if seen > 20 * MOST_COLUMNS:
+                if seen > _MOST_CELLS:
                     raise TableRefused(_TOO_WIDE)
                 place = _column(element.get("r"), place + 1)
                 kind, value, formula = element.get("t", "n"), "", None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from webapp.domain.inviting import likely_domain
+from webapp.domain.inviting import likely_address, likely_domain
 
 KNOWN = {f"{name}.gov.sg" for name in ("tech", "moe", "mom", "mof", "ura", "acra", "schools", "mindef")}
 SLIPS = [
@@ -40,3 +40,25 @@ def test_what_may_be_right_is_left_alone(domain):
 @pytest.mark.parametrize(("head", "meant"), AGENCIES.items())
 def test_a_slip_of_the_name_is_told_where_it_can_hardly_be_another_agency(head, meant):
     assert likely_domain(f"{head}.gov.sg", KNOWN) == (meant and f"{meant}.gov.sg")
+
+
+ADDRESSES = {
+    "Mei Tan <a@tech.gov.sg>": "a@tech.gov.sg",
+    '"Tan, Mei" <MAILTO:A@tech.gov.sg>;': "A@tech.gov.sg",
+    "mailto:a@tech.gov.sg": "a@tech.gov.sg",
+    "<a@tech.gov.sg": "a@tech.gov.sg",
+    "(a@tech.gov.sg)": "a@tech.gov.sg",
+    "“a@tech.gov.sg”": "a@tech.gov.sg",
+    **dict.fromkeys(("a@tech.gov.sg.", "a@tech.gov.sg,", "a@tech.gov.sg;", "a@ tech.gov.sg"), "a@tech.gov.sg"),
+    **dict.fromkeys(("a @tech.gov.sg", "a@tech,gov,sg", "a@tech .gov. sg", "a@tech..gov.sg"), "a@tech.gov.sg"),
+    # Two people, or who knows whom.
+    **dict.fromkeys(("a@tech.gov.sg, b@tech.gov.sg", "<a@x.sg> <b@x.sg>", "mei tan@tech.gov.sg", "a,b@tech.gov.sg")),
+    **dict.fromkeys(("", "@", "Mei Tan", "a@tech gov sg", "a@tech", "\u0131@tech.gov.sg.", "<>")),
+    "Mei <a@x.sg> Tan": None,
+}
+
+
+@pytest.mark.parametrize(("text", "meant"), ADDRESSES.items())
+def test_an_address_that_is_plain_to_see_is_told(text, meant):
+    found = likely_address(text)
+    assert (found.typed if found else None) == meant

@@ -142,7 +142,8 @@ def test_who_is_approved_is_mailed_again_and_it_is_told_what_stays(client, make,
 
 
 WRONG = [
-    (OFFICER | {"email": ""}, "Enter your organisational email address"),
+    (OFFICER | {"email": ""}, "Enter their work email address, like name@agency.gov.sg"),
+    (OFFICER | {"email": "Peter Tan <peter@tech.gov.sg>"}, "Did you mean peter@tech.gov.sg?"),
     (OFFICER | {"email": "peter@gmail.com"}, "Personal email addresses cannot be invited"),
     (OFFICER | {"email": "peter@litemail.gov.sg"}, "standard mailbox"),
     (OFFICER | {"email": "peter@unknown.gov.sg"}, "We do not know the agency unknown.gov.sg"),

@@ -141,6 +141,34 @@ def test_addresses_alone_take_what_holds_for_all(client, inviter):
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (
+            "Tan Mei Ling (TECH); Lim Ah Kow <lim@tech.gov.sg>; b@tech.gov.sg",
+            ["Tan Mei Ling (TECH", "lim@tech.gov.sg", "b@tech.gov.sg"],
+        ),
+        ("Mei Tan\tmei@tech.gov.sg\nPeter\tp@tech.gov.sg", ["Mei Tan", "mei@tech.gov.sg", "Peter", "p@tech.gov.sg"]),
+        ("To: mei@tech.gov.sg; p@tech.gov.sg", ["To:", "mei@tech.gov.sg", "p@tech.gov.sg"]),
+        ("Our team\nmei@tech.gov.sg\np@tech.gov.sg", ["Our team", "mei@tech.gov.sg", "p@tech.gov.sg"]),
+    ],
+)
+def test_what_stands_before_the_first_address_is_a_row_to_mend(client, inviter, text, found):
+    upload(client, text=text, seed="no", reason="New in the team")
+    assert [row.email for row in rows()] == found
+    assert list(verdicts().values()) == ["ready" if "@" in each else "malformed" for each in found]
+
+
+@STYLES
+def test_an_address_with_something_around_it_is_suggested(client, inviter, htmx):
+    meant = [f"a{number}@tech.gov.sg" for number in range(1, 4)]
+    lines = (f"Mei Tan <{meant[0]}>,no,,,,,New", f'"{meant[1]},",no,,,,,New', "a3@tech.gvo.sg.,no,,,,,New")
+    upload(client, *lines, htmx=htmx)
+    assert [row.suggestion for row in rows()] == meant
+    page = client.get("/invite/batch/1").text
+    assert "Enter an email address in the format name@agency.gov.sg. Did you mean a1@tech.gov.sg?" in read(page)
+
+
 @pytest.mark.parametrize("form", ["paste", "csv", "xlsx"])
 def test_a_line_of_hundreds_of_addresses_is_a_row_for_each(client, inviter, form):
     people = [f"Lim, Mei {number} <a{number}@tech.gov.sg>" for number in range(300)]

@@ -85,7 +85,7 @@ def test_the_line_that_names_the_separator_is_no_row(separator, said, encoding):
     text = f"{said.format(separator)}\r\n{HEAD}\r\n{LINE}\r\n".replace(",", separator)
     assert read(text.encode(encoding), MOST) == EXPECTED
     with pytest.raises(TableRefused, match="Line 3 has a quotation mark"):
-        read_text(text.replace("New here", '"New'), MOST)
+        read_text(text.replace("New here", '"New\n@"'), MOST)
 
 
 def test_the_separator_that_is_named_holds_for_the_first_line_too():
@@ -113,6 +113,29 @@ def test_a_quotation_mark_out_of_place_takes_no_rows_in_unseen(case, ending):
         read_text(QUOTES[case].replace("\n", ending), MOST)
 
 
+TABS = {
+    'a@x.sg\t"Phoenix" team': ['"Phoenix" team'],
+    'a@x.sg\t"Phoenix\nb@x.sg\t"Team" and\nc@x.sg\tA 12"': ['"Phoenix', '"Team" and', 'A 12"'],
+    'a@x.sg\t"Phoenix\nb@x.sg\t"Team"': ['"Phoenix', "Team"],
+    'a@x.sg\t"Phoenix\t\nb@x.sg\t"" team': ['"Phoenix', '"" team'],
+    'a@x.sg\t"Says ""hello"", and\r\ngoodbye"\r\nb@x.sg\tNew': ['Says "hello", and goodbye', "New"],
+    'a@x.sg\t""""\nb@x.sg\t"""\nc@x.sg\t""': ['"', '"""'],
+}
+
+
+@pytest.mark.parametrize("text", TABS)
+def test_a_cell_between_tabs_is_quoted_as_a_whole_or_not_at_all(text):
+    (_, head), *rows = read_text(f"email\treason\n{text}\n", MOST)
+    assert head == ["email", "reason"]
+    assert [each for _, cells in rows for each in cells[1:]] == TABS[text]
+    assert [cells[0] for _, cells in rows] == [f"{letter}@x.sg" for letter in "abc"[: len(rows)]]
+
+
+def test_between_tabs_no_row_is_taken_into_a_cell_unseen():
+    with pytest.raises(TableRefused, match="Line 3 has a quotation mark out of place"):
+        read_text('email\treason\r\na@x.sg\tNew\r\nb@x.sg\t"New\r\nc@x.sg\tNew"\r\n', MOST)
+
+
 LISTS = {
     "a@x.sg b@x.sg\tc@x.sg": ["a@x.sg", "b@x.sg", "c@x.sg"],
     "a@x.sg; b@x.sg,c@x.sg ;\r\n\r\n d@x.sg\rmailto:e@x.sg": ["a@x.sg", "b@x.sg", "c@x.sg", "d@x.sg", "e@x.sg"],
@@ -132,6 +155,8 @@ LISTS = {
     ],
     "a@x.sg, b.x.sg, Peter <p@x.sg>": ["a@x.sg", "b.x.sg, Peter", "p@x.sg"],
     "a@x.sg,yes,,New here": ["a@x.sg", "yes,,New here"],
+    "a@x.sg，b@x.sg；Peter Tan、c@x.sg": ["a@x.sg", "b@x.sg", "Peter Tan", "c@x.sg"],
+    "MAILTO:a@x.sg, b@x.sg. Mailto:c@x.sg.\n'd@x.sg.'": ["a@x.sg", "b@x.sg", "c@x.sg", "d@x.sg"],
 }
 
 
@@ -315,6 +340,12 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "an address and many signs": (lambda: b"a@b" + b"<" * 4_000_000, "1 rows"),
     "an address and many lines": (lambda: b"a@b" + b"\n" * 4_000_000, "1 rows"),
     "many blank lines": (lambda: b"\n" * 4_000_000 + b"a", "more than 10,000 rows"),
+    "many cells between tabs": (lambda: b'"a\t' * 1_300_000, TOO_WIDE),
+    "many rows between tabs": (lambda: b"a\tb\n" + b'"""a\t"\n' * 550_000, "more than 10,000 rows"),
+    "marks between tabs": (lambda: b'a\tb\n"' + b'""' * 2_000_000, "2 rows"),
+    "one cell between tabs": (lambda: b'a\tb\n"' + b'"" \n' * 1_000_000 + b'"', "2 rows"),
+    "odd marks between tabs": (lambda: b"a\tb\n" + b'"""\t"a""\t""b\t\n' * 240_000, TOO_WIDE),
+    "many blank rows between tabs": (lambda: b"a\tb" + b"\r" * 4_000_000, "more than 10,000 rows"),
     "an open quote": (lambda: b'"' + b"a,\n" * 1_000_000, "Line 1 has a quotation mark out of place"),
 }
 

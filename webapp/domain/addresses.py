@@ -65,14 +65,14 @@ class Address:
         return self.domain.endswith(_GOVERNMENT)
 
 
-def parse(text: str) -> Address:
-    """The address in ``text``, spaces around it and invisible characters left out.
+def parse(text: str, whose: str = "your organisational") -> Address:
+    """The address in ``text``, spaces around it and invisible characters left out; ``whose``, where it is missing.
 
     Raises `AddressError` with the way to mend it (rules 1.1 and 1.2).
     """
     typed = text.translate(_INVISIBLE).strip()
     if not typed:
-        raise AddressError(f"Enter your organisational email address, like {EXAMPLE}")
+        raise AddressError(f"Enter {whose} email address, like {EXAMPLE}")
     if not typed.isascii():
         raise AddressError("Use only the letters A to Z, digits and common signs in the email address")
     if len(typed) > MAX_LENGTH:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from difflib import SequenceMatcher, get_close_matches
 from typing import TYPE_CHECKING
 
-from webapp.domain.addresses import EXAMPLE, AgencyMode, Standing, judge
+from webapp.domain.addresses import EXAMPLE, AddressError, AgencyMode, Standing, judge, parse
 from webapp.domain.lifecycle import AccountType
 
 if TYPE_CHECKING:
@@ -56,6 +57,26 @@ def judge_invited(address: Address, agency: AgencyRules | None) -> Invitable:
 def may_sponsor(agency: AgencyRules) -> bool:
     """Whether an agency can sponsor vendors: every one that takes part."""
     return agency.mode is not AgencyMode.REFUSED
+
+
+_WRAPPED = re.compile(r"[^<>]*<([^<>]+)>[^<>\w]*")
+_LINK = re.compile("^mailto:", re.IGNORECASE)
+_AROUND = " \t\"'‘’“”()[]<>,;:."
+_DOTS = re.compile(r" ?[,.][ ,.]*")
+
+
+def likely_address(text: str) -> Address | None:
+    """The address that was probably meant by a line that is none for what is around it, or for its commas and spaces.
+
+    Where there are two, or words before it that may belong to it, nobody can tell.
+    """
+    wrapped = _WRAPPED.fullmatch(text)
+    bare = _LINK.sub("", (wrapped[1] if wrapped else text).strip(_AROUND))
+    local, _, domain = bare.partition("@")
+    try:
+        return parse(f"{local.strip()}@{_DOTS.sub('.', domain.strip())}")
+    except AddressError:
+        return None
 
 
 _MEANT = "gov.sg"

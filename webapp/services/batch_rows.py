@@ -65,7 +65,9 @@ def cells_of(table: Sequence[tuple[int, list[str]]], otherwise: Mapping[str, str
         raise TableRefused("There is nothing in it. Give one person a row")
     first = [_column(cell) for cell in table[0][1]]
     if "email" not in first:
-        if any("@" in cell for cell in table[0][1]):
+        # A list has one thing a row, of which the first need not be an address: a group's name, or a word above it all.
+        is_list = all(len(cells) == 1 for _, cells in table)
+        if any("@" in cell for _, cells in (table if is_list else table[:1]) for cell in cells):
             return _addresses(table, otherwise)
         raise TableRefused(f"The first row must name the columns, “email” among them. They are: {', '.join(COLUMNS)}")
     unknown = [cell for cell, name in zip(table[0][1], first, strict=True) if cell and name not in (*COLUMNS, _WHY)]

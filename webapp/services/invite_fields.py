@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from webapp.domain.addresses import Address, AddressError, Standing, parse
-from webapp.domain.inviting import ANSWERS, Invitable, judge_invited, likely_domain, may_sponsor
+from webapp.domain.inviting import ANSWERS, Invitable, judge_invited, likely_address, likely_domain, may_sponsor
 from webapp.domain.lifecycle import AccountType, SeedStatus
 from webapp.services import agencies
 from webapp.services.inviting import Person
@@ -45,9 +45,13 @@ def read(fields: Mapping[str, str]) -> Read:
     """Understand ``fields``, by the names of `webapp.domain.inviting.COLUMNS`, each one line."""
     found = Read()
     try:
-        address = parse(fields.get("email", ""))
+        address = parse(fields.get("email", ""), "their work")
     except AddressError as error:
-        found.problems["email"] = str(error)
+        meant = likely_address(fields.get("email", ""))
+        if meant is not None:
+            domain = likely_domain(meant.domain, agencies.known())
+            found.suggestion = f"{meant.typed.rpartition('@')[0]}@{domain}" if domain else meant.typed
+        found.problems["email"] = f"{error}. Did you mean {found.suggestion}?" if found.suggestion else str(error)
         return found
     found.address = address
     agency = agencies.find(address.domain)
