@@ -21,7 +21,7 @@ from defusedxml.ElementTree import iterparse
 from webapp.texts import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     Row = tuple[int, list[str]]
     """A row's number in the file, from 1, and its cells. Rows without any text are left out."""
@@ -45,6 +45,8 @@ _MOST_CELLS = 20 * MOST_COLUMNS
 LONGEST_CELL = 1000
 """Characters. A longer cell is cut one behind them, so that whoever judges its row sees that it is too long."""
 _MOST_MEMBERS = 500
+_MOST_SHEETS = 10
+"""Of a workbook, that are looked at for the one to be read."""
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """What spreadsheet programs use."""
 _BLANK_ROWS = 5
@@ -67,12 +69,15 @@ _BROKEN = "The spreadsheet cannot be read. Save it anew as an Excel workbook (.x
 _TOO_WIDE = f"A row has more than {MOST_COLUMNS} columns. Leave only those of the template"
 
 
-def read(content: bytes, most_rows: int) -> list[Row]:
-    """The rows of a file: an Excel workbook's first sheet that is not hidden, or text. Raises `TableRefused`."""
+def read(content: bytes, most_rows: int, is_head: Callable[[list[str]], bool] = lambda _: True) -> list[Row]:
+    """The rows of a file: of text, or of a sheet of an Excel workbook. Raises `TableRefused`.
+
+    Of sheets that are not hidden it is the first whose first row ``is_head``; the very first where there is none.
+    """
     if len(content) > MOST_BYTES:
         raise TableRefused(_TOO_LARGE)
     if content.startswith(b"PK"):
-        return _bounded(_xlsx(content), most_rows)
+        return _bounded(_xlsx(content, is_head), most_rows)
     if content.startswith((b"\xd0\xcf\x11\xe0", b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"GIF8")):
         raise TableRefused(
             "This is neither CSV nor an Excel workbook (.xlsx). Old or locked workbooks have to be saved anew, without "
@@ -116,7 +121,11 @@ def _decoded(content: bytes) -> str:
 def _bounded(rows: Iterable[Row], most_rows: int) -> list[Row]:
     found: list[Row] = []
     for number, cells in rows:
-        if number > (most_rows + 1) * _BLANK_ROWS or len(found) > most_rows + 1:
+        if number > (most_rows + 1) * _BLANK_ROWS:
+            is_far = any(cells) and number - (found[-1][0] if found else 0) > most_rows
+            far = f"There is something in row {number:,}, far below all else. Delete that row, and try again"
+            raise TableRefused(far if is_far else too_many(most_rows))
+        if len(found) > most_rows + 1:
             raise TableRefused(too_many(most_rows))
         while cells and not cells[-1].strip():
             cells.pop()
@@ -234,14 +243,17 @@ def _below(cell: str) -> str:
 _RELATION = re.compile(r"\}id$")
 
 
-def _xlsx(content: bytes) -> Iterator[Row]:
+def _xlsx(content: bytes, is_head: Callable[[list[str]], bool]) -> Iterator[Row]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as package:
             members = package.infolist()
             if len(members) > _MOST_MEMBERS or any(each.compress_type not in _PACKINGS for each in members):
                 raise TableRefused(_BROKEN)
             parts = _Parts(package)
-            yield from _cells(parts, _first_sheet(parts), list(_strings(parts)), _days(parts))
+            names, epoch = _sheets(parts)
+            cells = partial(_cells, parts, epoch=epoch, strings=list(_strings(parts)), days=_days(parts))
+            headed = (name for name in names if is_head(_first_row(cells(name)))) if len(names) > 1 else iter(())
+            yield from cells(next(headed, names[0]))
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, LookupError, OSError):
         raise TableRefused(_BROKEN) from None
     except (ParseError, DefusedXmlException, ValueError, zlib.error):
@@ -314,20 +326,33 @@ def _elements(parts: _Parts, name: str) -> Iterator[tuple[str, str, Any]]:
                 within[-1].clear()
 
 
-def _first_sheet(parts: _Parts) -> tuple[str, int]:
-    """The name of its part, and the number of the day from which the workbook counts."""
-    relation, epoch = "", date(1899, 12, 30).toordinal()
+def _sheets(parts: _Parts) -> tuple[list[str], int]:
+    """The names of the parts of the first sheets that are not hidden, one at least, and the day that counts as 0."""
+    relations: list[str] = []
+    targets: dict[str, str] = {}
+    epoch = date(1899, 12, 30).toordinal()
     for event, name, element in _elements(parts, "xl/workbook.xml"):
         if event == "start" and name == "workbookPr" and element.get("date1904") in ("1", "true"):
             epoch = date(1904, 1, 1).toordinal()
         is_shown = event == "start" and name == "sheet" and element.get("state", "visible") == "visible"
-        if is_shown and not relation:
-            relation = next((value for key, value in element.attrib.items() if _RELATION.search(key)), "")
+        if is_shown and len(relations) < _MOST_SHEETS:
+            relations += [value for key, value in element.attrib.items() if _RELATION.search(key)][:1]
     for event, name, element in _elements(parts, "xl/_rels/workbook.xml.rels"):
-        if event == "start" and name == "Relationship" and element.get("Id") == relation:
+        if event == "start" and name == "Relationship" and element.get("Id") in relations:
             target = element.get("Target", "")
-            return target.removeprefix("/") if target.startswith("/") else f"xl/{target}", epoch
-    raise TableRefused("The spreadsheet has no sheet to read")
+            targets[element.get("Id", "")] = target.removeprefix("/") if target.startswith("/") else f"xl/{target}"
+    names = [targets[relation] for relation in relations if relation in targets]
+    if not names:
+        raise TableRefused("The spreadsheet has no sheet to read")
+    return names, epoch
+
+
+def _first_row(rows: Iterator[Row]) -> list[str]:
+    """The first row that has any text; none where it is no row of a table."""
+    try:
+        return next((cells for _, cells in rows if any(cell.strip() for cell in cells)), [])
+    except TableRefused:
+        return []
 
 
 _DAYS = frozenset([*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)])
@@ -374,8 +399,7 @@ def _strings(parts: _Parts) -> Iterator[str]:
             text = ""
 
 
-def _cells(parts: _Parts, sheet: tuple[str, int], strings: list[str], days: set[int]) -> Iterator[Row]:
-    name, epoch = sheet
+def _cells(parts: _Parts, name: str, epoch: int, strings: list[str], days: set[int]) -> Iterator[Row]:
     number, seen, length = 0, 0, 0
     cells: dict[int, str] = {}
     kind, value, formula, place = "", "", None, 0

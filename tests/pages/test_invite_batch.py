@@ -185,6 +185,28 @@ def test_a_line_of_hundreds_of_addresses_is_a_row_for_each(client, inviter, form
     assert set(verdicts().values()) == {"ready"}
 
 
+@pytest.mark.parametrize(
+    "sheets",
+    [
+        [["How to fill this in"], ["E-mail address", "seed", "reason"], ["a@tech.gov.sg", "no", "New"]],
+        [["How to fill this in"], ["Mei <a@tech.gov.sg>"]],
+        # What was the list without names of columns stays it, whatever comes behind.
+        [["a@tech.gov.sg"], ["email"], ["b@tech.gov.sg"]],
+    ],
+)
+def test_a_sheet_of_instructions_is_not_what_is_read(client, inviter, sheets):
+    made = Workbook()
+    made.remove(made.worksheets[0])
+    for number, row in enumerate(sheets):
+        # The first one stands on a sheet of its own.
+        sheet = made.create_sheet() if number < 2 else made.worksheets[-1]
+        sheet.append(row)
+    out = io.BytesIO()
+    made.save(out)
+    upload_file(client, out.getvalue(), seed="no", reason="New")
+    assert [(row.email, str(row.verdict)) for row in rows()] == [("a@tech.gov.sg", "ready")]
+
+
 def test_a_cell_of_addresses_is_not_cut(client, inviter):
     answer = upload_file(client, workbook(["; ".join(f"a{number}@tech.gov.sg" for number in range(100))]))
     assert answer.status_code == 422
@@ -194,6 +216,7 @@ def test_a_cell_of_addresses_is_not_cut(client, inviter):
 REFUSED = [
     ("", "There is nothing in it"),
     ("name,seed\nPeter,yes", "The first row must name the columns"),
+    ("\nOur new team,\nemail,seed\na@tech.gov.sg,yes", "Row 2 was read, which begins with “Our new team”"),
     ("email,colour\na@tech.gov.sg,red", "“colour” is not known"),
     ("email,email\na@tech.gov.sg,b", "One is named twice"),
     ("email,reason,,E-mail\na@tech.gov.sg,b", "One is named twice"),

@@ -185,6 +185,46 @@ def test_a_workbook_is_read_as_a_person_sees_it():
     ]
 
 
+def sheets(**rows) -> bytes:
+    """A workbook with sheets by their titles; one of a title with _ is hidden."""
+    made = Workbook()
+    made.remove(made.worksheets[0])
+    for title, lines in rows.items():
+        sheet = made.create_sheet(title)
+        for line in lines:
+            sheet.append(line)
+        sheet.sheet_state = "hidden" if "_" in title else "visible"
+    out = io.BytesIO()
+    made.save(out)
+    return out.getvalue()
+
+
+PEOPLE = [["email"], ["peter@tech.gov.sg"]]
+WIDE = [["x"] * 31]
+
+
+@pytest.mark.parametrize(
+    ("rows", "read_is"),
+    [
+        ({"Instructions": [[], ["Fill in"]], "Empty": [], "People": PEOPLE}, PEOPLE),
+        ({"Wide": WIDE, "Old_": [["email"], ["x"]], "People": PEOPLE, "More": [["email"], ["y"]]}, PEOPLE),
+        ({"People": PEOPLE, "Instructions": [["email"], ["x"]]}, PEOPLE),
+        ({"Instructions": [["Fill in"]], "Title": [["Our people"], *PEOPLE]}, [["Fill in"]]),
+    ],
+)
+def test_the_sheet_that_names_the_columns_is_read(rows, read_is):
+    found = read(sheets(**rows), MOST, lambda cells: "email" in cells)
+    assert [cells for _, cells in found] == read_is
+
+
+def test_a_cell_far_down_is_told_by_its_row():
+    cell = '<c t="inlineStr"><is><t>a</t></is></c>'
+    for numbers in ((1, 2, 1_048_576), (1_048_576,)):
+        rows = "".join(f'<row r="{number}">{cell}</row>' for number in numbers)
+        with pytest.raises(TableRefused, match="There is something in row 1,048,576, far below all else"):
+            read(sheet(rows), MOST)
+
+
 @pytest.mark.parametrize("epoch", [WINDOWS_EPOCH, MAC_EPOCH])
 def test_a_day_or_a_time_in_a_workbook_is_read_as_one(epoch):
     made = Workbook()
@@ -322,6 +362,15 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "styles that are broken": (lambda: sheet("", styles="<styleSheet>"), BROKEN),
     "deep": (lambda: sheet("<a>" * 200_000), BROKEN),
     "very deep": (lambda: sheet('<c r="ZZ9">' * 500_000), BROKEN),
+    "many sheets": (
+        lambda: package(
+            **{
+                SHEET: f"<worksheet {NAMESPACE}><sheetData>{'<row/>' * 1_000_000}</sheetData></worksheet>",
+                "xl/workbook.xml": "<book xmlns:a='a'>" + "<sheet a:id='rId1'/>" * 400 + "</book>",
+            }
+        ),
+        TOO_MUCH,
+    ),
     "many members": (lambda: package(**{f"x{number}": "" for number in range(2000)}), BROKEN),
     "cut short": (lambda: book(["email"])[:-200], BROKEN),
     "changed on the way": (lambda: _changed(book(["email"])), BROKEN),
@@ -371,7 +420,7 @@ from webapp import tables
 content = open(sys.argv[1], "rb").read()
 before = resource.getrusage(resource.RUSAGE_SELF)
 try:
-    said = f"{len(tables.read(content, 10_000))} rows"
+    said = f"{len(tables.read(content, 10_000, lambda cells: 'email' in cells))} rows"
 except tables.TableRefused as error:
     said = error.message
 after = resource.getrusage(resource.RUSAGE_SELF)

@@ -63,13 +63,17 @@ def cells_of(table: Sequence[tuple[int, list[str]]], otherwise: Mapping[str, str
     """
     if not table:
         raise TableRefused("There is nothing in it. Give one person a row")
-    first = [_column(cell) for cell in table[0][1]]
+    number, head = table[0]
+    first = [_column(cell) for cell in head]
     if "email" not in first:
         # A list has one thing a row, of which the first need not be an address: a group's name, or a word above it all.
         is_list = all(len(cells) == 1 for _, cells in table)
         if any("@" in cell for _, cells in (table if is_list else table[:1]) for cell in cells):
             return _addresses(table, otherwise)
-        raise TableRefused(f"The first row must name the columns, “email” among them. They are: {', '.join(COLUMNS)}")
+        raise TableRefused(
+            f"The first row must name the columns, “email” among them. They are: {', '.join(COLUMNS)}. Row {number} "
+            f"was read, which begins with “{next(filter(None, head))[:40]}”"
+        )
     unknown = [cell for cell, name in zip(table[0][1], first, strict=True) if cell and name not in (*COLUMNS, _WHY)]
     named = [name for name in first if name]
     if unknown or len(set(named)) < len(named):
@@ -89,6 +93,11 @@ def cells_of(table: Sequence[tuple[int, list[str]]], otherwise: Mapping[str, str
         given = {name: unguarded(cell) for name, cell in zip(first, cells, strict=False) if name}
         rows.append(Row(number, _filled(given, otherwise)))
     return rows
+
+
+def begins_list(cells: Sequence[str]) -> bool:
+    """Whether people can be read from a row on: it names the columns, or has an address."""
+    return any(_column(cell) == "email" or "@" in cell for cell in cells)
 
 
 def _column(cell: str) -> str:

@@ -17,7 +17,7 @@ from webapp.htmx import go_to, wants_fragment
 from webapp.models import BatchRow, BatchState, RowOutcome, RowVerdict
 from webapp.security import takes_large_form
 from webapp.services import batch as service
-from webapp.services.batch_rows import template_rows
+from webapp.services.batch_rows import begins_list, template_rows
 from webapp.services.errors import ChangedMeanwhile, MayNotInvite, NotFound, TooManyDrafts
 from webapp.tables import TableRefused
 from webapp.texts import one_line
@@ -63,7 +63,7 @@ def upload() -> ResponseReturnValue:
             elif (form.text.data or "").strip():
                 raise TableRefused(_BOTH)
             else:
-                name, table = file.filename or "", tables.read(file.read(), policy.batch_rows)
+                name, table = file.filename or "", tables.read(file.read(), policy.batch_rows, begins_list)
             number = service.begin(one_line(name) or "File", table, form.otherwise(), by(), clock.now(), policy)
         except TableRefused as error:
             given.errors = [error.message]
