@@ -189,27 +189,29 @@ def _other(text: str) -> str:
     return text.strip(_SIGNS) if any(map(str.isalpha, text)) else ""
 
 
-_CELL = re.compile(r'(?:"((?:[^"]++|"")*+)"(?![^\t\r\n])|([^\t\r\n]*+))(\t|\r\n?|\n|\Z)')
-"""A cell, in quotation marks or as it stands, and what ends it."""
+_CELL = re.compile(r'(?:"((?:[^"]++|"")*+)"(?![^\t\r\n])|([^\t\r\n]*+))(\t[^\S\r\n]*+|\r\n?|\n|\Z)')
+"""A cell, in quotation marks or as it stands, and what ends it, with the blank ones behind it."""
 
 
 def _tabs(text: str, lines_above: int) -> Iterator[Row]:
     """Cells parted by tabs, as spreadsheet programs copy them: a mark counts only where one closes a whole cell."""
-    cells: list[str] = []
-    number, start = 1, 0
+    cells: dict[int, str] = {}
+    number, start, place, seen = 1, 0, 0, 0
     for found in _CELL.finditer(text):
         quoted, plain, end = found.groups()
-        cell = plain if quoted is None else quoted.replace('""', '"')
-        if "@" in _below(cell):
+        cell = plain or (quoted or "").replace('""', '"')
+        if quoted and "@" in _below(cell):
             raise _misquoted(lines_above + len(re.findall(r"\r\n?|\n", text[:start])) + 1)
-        cells.append(cell)
-        if end == "\t":
-            # Empty ones to the right of it all are no harm.
-            if len(cells) > _MOST_CELLS:
+        if cell.strip():
+            if place >= MOST_COLUMNS:
                 raise TableRefused(_TOO_WIDE)
-            continue
-        yield number, cells
-        cells, number, start = [], number + 1, found.end()
+            cells[place] = cell
+        place, seen = place + end.count("\t"), seen + 1
+        if seen > _MOST_CELLS:
+            raise TableRefused(_TOO_WIDE)
+        if not end.startswith("\t"):
+            yield number, [cells.get(column, "") for column in range(max(cells, default=-1) + 1)]
+            cells, number, start, place, seen = {}, number + 1, found.end(), 0, 0
 
 
 def _csv(text: str, separator: str, lines_above: int) -> Iterator[Row]:

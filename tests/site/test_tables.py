@@ -131,6 +131,15 @@ def test_a_cell_between_tabs_is_quoted_as_a_whole_or_not_at_all(text):
     assert [cells[0] for _, cells in rows] == [f"{letter}@x.sg" for letter in "abc"[: len(rows)]]
 
 
+def test_blank_cells_between_tabs_are_no_columns():
+    text = "email\treason" + "\t" * 16_382 + "\n\ta\t \t\n a@x.sg \t\t b\n \n"
+    assert read_text(text, MOST) == [(1, ["email", "reason"]), (2, ["", "a"]), (3, ["a@x.sg", "", "b"])]
+    assert read_text("a\tb\nc\t", MOST) == [(1, ["a", "b"]), (2, ["c"])]
+    with pytest.raises(TableRefused, match="more than 30 columns"):
+        read_text("a\tb" + "\t" * 29 + "c", MOST)
+    assert len(read_text("a\tb" + "\t" * 28 + "c", MOST)[0][1]) == 30
+
+
 def test_between_tabs_no_row_is_taken_into_a_cell_unseen():
     with pytest.raises(TableRefused, match="Line 3 has a quotation mark out of place"):
         read_text('email\treason\r\na@x.sg\tNew\r\nb@x.sg\t"New\r\nc@x.sg\tNew"\r\n', MOST)
@@ -394,6 +403,8 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "marks between tabs": (lambda: b'a\tb\n"' + b'""' * 2_000_000, "2 rows"),
     "one cell between tabs": (lambda: b'a\tb\n"' + b'"" \n' * 1_000_000 + b'"', "2 rows"),
     "odd marks between tabs": (lambda: b"a\tb\n" + b'"""\t"a""\t""b\t\n' * 240_000, TOO_WIDE),
+    "many tabs": (lambda: b"a\tb" + b"\t" * 4_000_000 + b"x", TOO_WIDE),
+    "many blank cells between tabs": (lambda: b"a\tb\n" + (b" \t" * 39 + b" \n") * 50_000, "1 rows"),
     "many blank rows between tabs": (lambda: b"a\tb" + b"\r" * 4_000_000, "more than 10,000 rows"),
     "an open quote": (lambda: b'"' + b"a,\n" * 1_000_000, "Line 1 has a quotation mark out of place"),
 }
