@@ -41,7 +41,7 @@ _MOST_QUIET = 512 * 1024
 """Bytes without an element: the longest text of a cell has less."""
 MOST_COLUMNS = 30
 _MOST_CELLS = 20 * MOST_COLUMNS
-"""In a row, empty ones among them."""
+"""In a row, blank ones among them."""
 LONGEST_CELL = 1000
 """Characters. A longer cell is cut one behind them, so that whoever judges its row sees that it is too long."""
 _MOST_MEMBERS = 500

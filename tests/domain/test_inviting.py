@@ -52,7 +52,15 @@ ADDRESSES = {
     **dict.fromkeys(("a@tech.gov.sg.", "a@tech.gov.sg,", "a@tech.gov.sg;", "a@ tech.gov.sg"), "a@tech.gov.sg"),
     **dict.fromkeys(("a @tech.gov.sg", "a@tech,gov,sg", "a@tech .gov. sg", "a@tech..gov.sg"), "a@tech.gov.sg"),
     # Two people, or who knows whom.
-    **dict.fromkeys(("a@tech.gov.sg, b@tech.gov.sg", "<a@x.sg> <b@x.sg>", "mei tan@tech.gov.sg", "a,b@tech.gov.sg")),
+    **dict.fromkeys(
+        (
+            "a@tech.gov.sg, b@tech.gov.sg",
+            "<a@x.sg> <b@x.sg>",
+            "a@x.sg <b@x.sg>",
+            "mei tan@tech.gov.sg",
+            "a,b@tech.gov.sg",
+        )
+    ),
     **dict.fromkeys(("", "@", "Mei Tan", "a@tech gov sg", "a@tech", "\u0131@tech.gov.sg.", "<>")),
     "Mei <a@x.sg> Tan": None,
 }

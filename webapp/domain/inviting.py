@@ -59,7 +59,7 @@ def may_sponsor(agency: AgencyRules) -> bool:
     return agency.mode is not AgencyMode.REFUSED
 
 
-_WRAPPED = re.compile(r"[^<>]*<([^<>]+)>[^<>\w]*")
+_WRAPPED = re.compile(r"[^<>@]*<([^<>]+)>[^<>\w]*")
 _LINK = re.compile("^mailto:", re.IGNORECASE)
 _AROUND = " \t\"'‘’“”()[]<>,;:."
 _DOTS = re.compile(r" ?[,.][ ,.]*")
