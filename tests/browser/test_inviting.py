@@ -128,6 +128,21 @@ def test_a_list_outlives_the_session_that_ended_while_it_was_pasted(world, invit
     expect(page.get_by_role("heading", level=1)).to_contain_text("Log in")
 
 
+def test_what_is_typed_in_an_open_row_outlives_a_change_of_another(inviter):
+    inviter.goto("/invite/batch")
+    inviter.get_by_label("Or paste the list").fill("twice@tech.gov.sg\ntwice@tech.gov.sg")
+    inviter.get_by_role("button", name="See the rows").click()
+    inviter.get_by_role("link", name="Change row 2", exact=True).click()
+    expect(inviter.get_by_label("Email address")).to_be_focused()
+    inviter.get_by_label("Reason").fill("Half a sentence")
+    inviter.get_by_role("button", name="Remove row 1", exact=True).click()
+    expect(inviter.locator(".batch-removed")).to_be_focused()
+    expect(inviter.get_by_label("Reason")).to_have_value("Half a sentence")
+    inviter.get_by_role("button", name="Keep the change").click()
+    expect(inviter.locator("#row-2")).to_contain_text("Half a sentence")
+    expect(inviter.locator("#row-2")).not_to_contain_text("Twice")
+
+
 def test_a_vendor_registers_and_becomes_active(world, admin, inviter, look):
     email = "mei@vendor.example.com"
     inviter.goto("/invite")

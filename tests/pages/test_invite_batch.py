@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import re
 from datetime import timedelta
@@ -369,6 +370,32 @@ def test_rows_that_are_open_at_once_have_ids_of_their_own(client, draft):
     assert len(ids) == len(set(ids))
     for form in forms:
         assert set(re.findall(r' for="([^"]+)"', form)) < set(re.findall(r' id="([^"]+)"', form))
+
+
+def test_a_row_that_is_open_for_change_is_left_alone_by_the_others(client, draft):
+    client.get(draft)
+    opened = client.htmx("GET", f"{draft}/rows/5/edit").text
+    client.get(draft)
+    beside = re.findall(r' id="([^"]+)" hx-swap-oob', client.submit(f"{draft}/rows/2/remove", htmx=True).text)
+    assert beside == ["row-5"]
+    assert "row-5" not in re.findall(r' id="([^"]+)"', opened)
+
+
+@STYLES
+def test_two_windows_change_a_row_and_neither_undoes_the_other(client, draft, htmx):
+    page = client.get(f"{draft}/rows/4/edit").text
+    shown = {name: html.unescape(value) for name, value in re.findall(r'name="(\w+_shown)"[^>]* value="([^"]*)"', page)}
+    assert (shown["email_shown"], shown["reason_shown"]) == ("b@tech.gvo.sg", "New here")
+    fields = {name.removesuffix("_shown"): value for name, value in shown.items()}
+    client.submit(f"{draft}/rows/4", htmx=htmx, **(shown | fields | {"reason": "Mended in one"}))
+    client.get(draft)
+    late = client.submit(
+        f"{draft}/rows/4", htmx=htmx, csrf_token="old", **(shown | fields | {"email": "b@tech.gov.sg"})
+    )
+    assert 'name="reason_shown" type="hidden" value="New here"' in late.text
+    client.submit(f"{draft}/rows/4", htmx=htmx, **(shown | fields | {"email": "b@tech.gov.sg"}))
+    row = rows()[2]
+    assert (row.email, row.seed, row.reason, row.verdict) == ("b@tech.gov.sg", "no", "Mended in one", "ready")
 
 
 @STYLES

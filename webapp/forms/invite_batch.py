@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wtforms import FileField, RadioField, StringField, TextAreaField
+from wtforms import FileField, HiddenField, RadioField, StringField, TextAreaField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its types
 from wtforms.validators import Length, Optional
 
@@ -46,11 +46,21 @@ class RowForm(PortalForm):
     agency = StringField("Sponsoring agency’s mail domain", filters=[squeeze])
     reason = StringField("Reason", filters=[squeeze])
 
+    # What the fields held when they were shown.
+    email_shown = HiddenField(filters=[squeeze])
+    seed_shown = HiddenField(filters=[squeeze])
+    first_name_shown = HiddenField(filters=[squeeze])
+    last_name_shown = HiddenField(filters=[squeeze])
+    organisation_shown = HiddenField(filters=[squeeze])
+    agency_shown = HiddenField(filters=[squeeze])
+    reason_shown = HiddenField(filters=[squeeze])
+
     def of_row(self, number: int) -> RowForm:
         """With ids of that row alone: several rows may be open for change at once."""
         for field in self:
             field.id = field.label.field_id = f"{field.name}-{number}"
         return self
 
-    def cells(self) -> dict[str, str]:
-        return {name: self[name].data or "" for name in COLUMNS}
+    def changed(self) -> dict[str, str]:
+        """The cells that are not as they were shown, so that an older window undoes nothing."""
+        return {name: self[name].data or "" for name in COLUMNS if self[name].data != self[f"{name}_shown"].data}

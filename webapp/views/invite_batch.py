@@ -159,7 +159,7 @@ def edit(batch_id: int, row: int) -> ResponseReturnValue:
         kept = _row_of_draft(found, row)
     except NotFound:
         return _not_changed(batch_id, row)
-    return _edit_page(found, kept, RowForm(formdata=None, data=_cells(kept)))
+    return _edit_page(found, kept, RowForm(formdata=None, data=_as_shown(kept)))
 
 
 @blueprint.post("/<id:batch_id>/rows/<id:row>")
@@ -170,10 +170,10 @@ def change(batch_id: int, row: int) -> ResponseReturnValue:
     found, meant = _find(batch_id), (squeeze(request.form.get("use")) or "")[:113]
     try:
         kept = _row_of_draft(found, row)
-        form = RowForm(data=_cells(kept))  # What is not posted stays as it is.
+        form = RowForm(data=_as_shown(kept))  # What is not posted stays as it is.
         if not form.validate():
             return _edit_page(found, kept, form), 422
-        cells = {"email": meant} if meant else form.cells()
+        cells = {"email": meant} if meant else form.changed()
         others = service.change(batch_id, row, cells, by(), clock.now(), suggested=bool(meant))
     except ChangedMeanwhile:
         flash(f"Nothing was changed: {meant} is not suggested for row {row} any more.", "info")
@@ -300,8 +300,9 @@ def _row_of_draft(found: Batch, number: int) -> BatchRow:
     return service.row(found.id, number)
 
 
-def _cells(kept: BatchRow) -> dict[str, str]:
-    return {name: getattr(kept, name) for name in COLUMNS}
+def _as_shown(kept: BatchRow) -> dict[str, str]:
+    cells = {name: getattr(kept, name) for name in COLUMNS}
+    return cells | {f"{name}_shown": value for name, value in cells.items()}
 
 
 def _edit_page(found: Batch, kept: BatchRow, form: RowForm) -> str:
