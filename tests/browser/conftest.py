@@ -102,7 +102,7 @@ def world(request: pytest.FixtureRequest, browser: Browser) -> Iterator[World]:
 
 @pytest.fixture
 def look(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
-    """``look(page, "name")``: axe finds nothing in light and dark, and nothing is cut off at 320 pixels.
+    """``look(page, "name")``: axe finds nothing in light and dark, and nothing is cut off at 320 pixels nor at 1280.
 
     A page is the same on both databases: the stories that are told on each are looked at on the first.
     """
@@ -123,10 +123,10 @@ def look(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
                     path = Path(folder) / f"{name}-{label}-{scheme}.png"
                     path.parent.mkdir(parents=True, exist_ok=True)
                     page.screenshot(path=path, full_page=True)
-        page.set_viewport_size(SMALLEST)  # type: ignore[arg-type]
-        sizes = page.evaluate("[document.scrollingElement.scrollWidth, window.innerWidth]")
-        assert sizes[0] <= sizes[1], f"{name} is {sizes[0]} pixels wide in a window of {sizes[1]}"
-        page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+        for size in (SMALLEST, WIDE):
+            page.set_viewport_size(size)  # type: ignore[arg-type]
+            sizes = page.evaluate("[document.scrollingElement.scrollWidth, window.innerWidth]")
+            assert sizes[0] <= sizes[1], f"{name} is {sizes[0]} pixels wide in a window of {sizes[1]}"
         page.emulate_media(color_scheme="light", reduced_motion="reduce")
 
     return at

@@ -143,6 +143,15 @@ def test_what_is_typed_in_an_open_row_outlives_a_change_of_another(inviter):
     expect(inviter.locator("#row-2")).not_to_contain_text("Twice")
 
 
+def test_long_words_make_no_table_wider_than_the_screen(inviter, look):
+    inviter.goto("/invite/batch")
+    lines = ["email,seed,organisation,reason", f"{'a' * 60}@tech.gvo.sg,{'b' * 90},{'c' * 120},{'d' * 300}"]
+    inviter.get_by_label("Or paste the list").fill("\n".join(lines))
+    inviter.get_by_role("button", name="See the rows").click()
+    expect(inviter.locator("#row-2")).to_be_visible()
+    look(inviter, "batch-long-words")
+
+
 def test_a_vendor_registers_and_becomes_active(world, admin, inviter, look):
     email = "mei@vendor.example.com"
     inviter.goto("/invite")

@@ -77,6 +77,27 @@ def test_accepting_leads_to_the_first_step_with_a_session_of_its_own(client, mak
     assert "Review permissions" in client.get("/onboarding/permissions").text
 
 
+@STYLES
+def test_a_link_that_was_accepted_in_another_tab_leads_on(client, make, now, htmx):
+    _, token = make.invitation()
+    client.get(f"/invitations/{token}")
+    stale = client.csrf_token()
+    visit = Visit(client, now, htmx)
+    following = visit.answer(visit.accept(f"/invitations/{token}"))
+
+    def accept(link):
+        client.get("/sign-up")
+        return client.submit(f"/invitations/{link}/accept", htmx=htmx, csrf_token=stale)
+
+    assert landing(client.get(landing(accept(token)))) == following
+    _, other = make.invitation()
+    assert accept(other).status_code == 400
+    while following != "/onboarding/done":
+        following = visit.answer(following)
+    assert landing(client.get(landing(accept(token)))) == following
+    assert accept("x" * 43).status_code == 404
+
+
 def test_who_has_begun_goes_on_where_they_stopped(client, make, now):
     walk = Walk.begin(make)
     walk.to(walk.step().TERMS_OF_USE)

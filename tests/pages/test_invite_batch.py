@@ -457,7 +457,24 @@ def test_all_is_reset_after_a_confirmation(client, draft, htmx):
     answer = client.submit(f"{draft}/reset", htmx=htmx)
     assert "The batch is reset" in client.get(where(answer)).text
     assert (counted(Batch), counted(BatchRow), counted(Mail)) == (0, 0, 0)
-    assert client.get(draft).status_code == 404
+
+
+GONE = "This batch is no longer here."
+NOT_SENT = "Nothing was changed or sent: this batch is no longer here."
+
+
+@STYLES
+def test_a_batch_that_was_reset_in_another_window_leads_to_the_list_of_batches(client, draft, htmx):
+    client.get(draft)
+    client.submit(f"{draft}/reset")
+    for address in ("", "/rows/2", "/rows/2/edit", "/reset", "?shown=draft.0", "?show=all"):
+        answer = client.htmx("GET", f"{draft}{address}") if htmx else client.get(f"{draft}{address}")
+        assert where(answer) == "/invite/batch"
+        assert GONE in read(client.get("/invite/batch").text)
+    for address in ("/rows/2", "/rows/2/remove", "/suggestions", "/reset", "/send"):
+        assert where(client.submit(f"{draft}{address}", htmx=htmx, email="z@tech.gov.sg")) == "/invite/batch"
+        assert NOT_SENT in read(client.get("/invite/batch").text)
+    assert client.get(f"{draft}/skipped.csv").status_code == 404
 
 
 @STYLES
@@ -596,13 +613,14 @@ def test_the_rows_that_were_not_sent_are_taken_in_again_as_they_were(client, inv
 
 def test_nobody_finds_anothers_batch(client, draft, make):
     make.sign_in(client, make.account())
-    client.get("/invite/batch")
     assert "Pasted list" not in client.get("/invite/batch").text
-    for address in (draft, f"{draft}/rows/2", f"{draft}/rows/2/edit", f"{draft}/reset", f"{draft}/skipped.csv"):
-        assert client.get(address).status_code == 404
+    for address in (draft, f"{draft}/rows/2", f"{draft}/rows/2/edit", f"{draft}/reset"):
+        assert where(client.get(address)) == "/invite/batch"
+        assert GONE in read(client.get("/invite/batch").text)
     for address in (f"{draft}/rows/2", f"{draft}/rows/2/remove", f"{draft}/reset", f"{draft}/send"):
-        client.get("/invite/batch")
-        assert client.submit(address, email="z@tech.gov.sg").status_code == 404
+        assert where(client.submit(address, email="z@tech.gov.sg")) == "/invite/batch"
+        assert NOT_SENT in read(client.get("/invite/batch").text)
+    assert client.get(f"{draft}/skipped.csv").status_code == 404
     assert verdicts()[2] == "ready"
 
 

@@ -9,7 +9,7 @@ from flask import Blueprint, render_template
 from webapp import clock
 from webapp.access import Audience, allow
 from webapp.domain.lifecycle import InvitationKind
-from webapp.extensions import limiter
+from webapp.extensions import csrf, limiter
 from webapp.services import invitations as service
 from webapp.services.errors import LinkEnded, NotFound
 from webapp.views.invitations import begin_onboarding
@@ -32,6 +32,7 @@ def invitation(token: str) -> ResponseReturnValue:
 
 @blueprint.post("/set-up-authenticator/<token>/accept")
 @allow(Audience.PUBLIC)
+@csrf.exempt  # Checked by `begin_onboarding`.
 @limiter.limit("200 per hour")
 def accept(token: str) -> ResponseReturnValue:
     try:

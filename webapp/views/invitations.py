@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, current_app, flash, render_template, request, url_for
+from flask_wtf.csrf import CSRFError
 
 from webapp import access, clock
 from webapp.access import Audience, allow, by
 from webapp.domain.lifecycle import InvitationKind
-from webapp.extensions import limiter
+from webapp.extensions import csrf, limiter
 from webapp.htmx import go_to
 from webapp.services import calendar, onboarding
 from webapp.services import invitations as service
@@ -44,6 +45,7 @@ def deadline(token: str) -> ResponseReturnValue:
 
 @blueprint.post("/invitations/<token>/accept")
 @allow(Audience.PUBLIC)
+@csrf.exempt  # Checked by `begin_onboarding`.
 @limiter.limit("200 per hour")  # An agency's officers may all come from one address.
 def accept(token: str) -> ResponseReturnValue:
     try:
@@ -67,6 +69,14 @@ def resend(token: str) -> ResponseReturnValue:
 
 def begin_onboarding(token: str, kind: InvitationKind) -> ResponseReturnValue:
     """Accept a link, and lead to the first step that is missing. Raises `NotFound` or `LinkEnded`."""
+    try:
+        csrf.protect()
+    except CSRFError:
+        # Accepted in another tab meanwhile, which gave the browser another token: there is nothing more to accept.
+        session = access.onboarding or access.signed_in
+        if not session or session.account_id != service.find(token, kind).account_id:
+            raise
+        return go_to(url_for("onboarding.permissions"))
     policy, user_agent = current_app.config["POLICY"], request.user_agent.string
     opened, step = onboarding.accept(token, kind, by(), clock.now(), policy, user_agent)
     access.begin(opened)

@@ -254,7 +254,10 @@ def send(batch_id: int) -> ResponseReturnValue:
 @allow(Audience.INVITER)
 def result(batch_id: int, outcome: str, form: str) -> ResponseReturnValue:
     """The rows that failed, or were skipped, as a file like the template, with why."""
-    found = _find(batch_id)
+    try:
+        found = service.get(batch_id, signed_in.account_id)
+    except NotFound:
+        abort(404)  # Not a page in place of a file.
     if outcome not in (RowOutcome.FAILED, RowOutcome.SKIPPED) or found.state is not BatchState.DONE:
         abort(404)
     rows = service.page(batch_id, outcome=RowOutcome(outcome), limit=current_app.config["POLICY"].batch_rows)
@@ -287,10 +290,13 @@ def _upload_page(form: UploadForm) -> str:
 
 
 def _find(batch_id: int) -> Batch:
+    """One's own batch; else on to the list of them, with the same words whoever's it was or is."""
     try:
         return service.get(batch_id, signed_in.account_id)
     except NotFound:
-        abort(404)
+        nothing = "Nothing was changed or sent: this" if request.method == "POST" else "This"
+        flash(f"{nothing} batch is no longer here.", "info")
+        abort(go_to(url_for("invite_batch.index")))
 
 
 def _row_of_draft(found: Batch, number: int) -> BatchRow:
