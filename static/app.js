@@ -24,11 +24,11 @@
     setTimeout(() => (place.textContent = words), 100);
   }
 
-  let tellsSlow = false; // whether the notice says no more than that the answer takes long
+  let tells = ""; // "slow" or "offline": the notice says no more than that, and goes by itself when it is over
 
   /** Shows the notice above the page; retry is what its button does, or null for none. */
-  function tellNetwork(words, retry) {
-    tellsSlow = false;
+  function tellNetwork(words, retry, passing = "") {
+    tells = passing;
     byId("network-words").textContent = words;
     byId("network-notice").hidden = false;
     byId("network-log-in").hidden = true;
@@ -59,11 +59,16 @@
 
   /** Takes away the error that was told of a field before its new verdict, and those of fields that it has hidden. */
   function mend(verdict) {
-    const form = verdict.closest("form");
+    mendField(byId(verdict.dataset.mends));
+  }
+
+  function mendField(mended) {
+    const form = mended.closest("form");
+    if (!form) return;
     for (const link of form.querySelectorAll(".error-summary a[href^='#']")) {
       const field = byId(link.hash.slice(1));
-      if (!field || (field.id !== verdict.dataset.mends && field.getClientRects().length)) continue;
-      const place = field.closest(".field");
+      const place = field?.closest(".field");
+      if (!place || (!place.contains(mended) && field.getClientRects().length)) continue;
       place.classList.remove("field-in-error");
       place.querySelector(".field-error")?.remove();
       place.querySelectorAll("[aria-invalid]").forEach((input) => input.removeAttribute("aria-invalid"));
@@ -71,7 +76,14 @@
     }
     const summary = form.querySelector(".error-summary");
     if (summary && !summary.querySelector("li")) summary.remove();
+    markTitle();
   }
+
+  // A choice has no verdict: another one is enough. Capture: the robot check tells nobody above it that it is done.
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[type=radio], [type=file]")) mendField(event.target);
+  });
+  document.addEventListener("verified", (event) => mendField(event.target), true);
 
   // A link of an error summary leads to the field's first thing that can be used: the robot check's box, a radio.
   document.addEventListener("click", (event) => {
@@ -108,8 +120,7 @@
       byId("busy-bar").hidden = false;
     }, SLOW_AFTER);
     const stillSlow = setTimeout(() => {
-      tellNetwork("This is taking longer than usual. We are still waiting for an answer.", null);
-      tellsSlow = true;
+      tellNetwork("This is taking longer than usual. We are still waiting for an answer.", null, "slow");
     }, STILL_SLOW_AFTER);
     busy.set(element, () => {
       clearTimeout(slow);
@@ -124,7 +135,7 @@
     const undo = busy.get(element);
     if (!undo) return;
     undo();
-    if (tellsSlow) clearNetwork();
+    if (tells === "slow") clearNetwork();
     busy.delete(element);
     if (busy.size === 0) byId("busy-bar").hidden = true;
   }
@@ -187,7 +198,6 @@
 
   document.addEventListener("htmx:afterRequest", (event) => {
     end(event.detail.requestConfig.elt);
-    if (event.detail.successful && !losesWords(event.detail)) clearNetwork();
   });
 
   /** Asks once more for what was pressed; null where nothing was. */
@@ -321,8 +331,13 @@
     if (event.target.closest("[data-print]")) print();
   });
 
-  addEventListener("offline", () => tellNetwork("You are offline. What you typed is still here.", null));
-  addEventListener("online", clearNetwork);
+  addEventListener("offline", () => {
+    if (!tells && !byId("network-notice").hidden) return; // It says already that something was not sent.
+    tellNetwork("You are offline. What you typed is still here.", null, "offline");
+  });
+  addEventListener("online", () => {
+    if (tells === "offline") clearNetwork();
+  });
 
   // A help text that a link points at is opened (#no-email).
   function openHelp() {

@@ -99,6 +99,48 @@ def test_the_form_says_what_is_wrong_where_it_is_wrong(world, look):
     expect(page.get_by_role("radio", name="Yes")).to_be_hidden()
 
 
+def test_an_error_goes_as_what_it_was_told_of_is_answered(world):
+    page = world.person().new_page()
+    page.goto("/sign-up")
+    page.get_by_label("Email address").fill("peter@tech.gov.sg")
+    page.get_by_role("button", name="Submit").click()
+    summary = page.locator(".error-summary")
+    expect(summary.get_by_role("listitem")).to_have_count(2)
+    page.get_by_role("radio", name="No").check()
+    expect(summary.get_by_role("listitem")).to_have_text([re.compile("I’m not a robot")])
+    expect(page.get_by_role("radio", name="No")).to_be_focused()
+    expect(page.locator(".field-error")).to_have_count(1)
+    page.locator("altcha-widget").get_by_text("I'm not a robot").click()
+    expect(page.locator("altcha-widget")).to_contain_text("Verified")
+    expect(page.locator(".error-summary, .field-error, .field-in-error, [aria-invalid]")).to_have_count(0)
+    expect(page).to_have_title(re.compile("^Sign up"))
+
+
+def test_that_nothing_was_sent_stays_told_until_it_is_sent(world):
+    page = world.person().new_page()
+    page.goto("/sign-up")
+    notice = page.locator("#network-notice")
+    page.get_by_label("Email address").fill("peter@tech.gov.sg")
+    expect(page.locator("#address-check")).to_contain_text("you can sign up")
+    page.context.set_offline(True)
+    expect(notice).to_contain_text("You are offline")
+    page.context.set_offline(False)
+    expect(notice).to_be_hidden()
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Submit").click()
+    expect(notice).to_contain_text("Nothing was sent")
+    page.context.set_offline(False)
+    page.context.set_offline(True)
+    page.context.set_offline(False)
+    with page.expect_response("**/sign-up/check"):
+        page.get_by_label("Email address").fill("mei@tech.gov.sg")
+    expect(page.locator("#address-check")).to_contain_text("you can sign up")
+    expect(notice).to_contain_text("Nothing was sent")
+    notice.get_by_role("button", name="Try again").click()
+    expect(page.locator(".error-summary")).to_be_focused()
+    expect(notice).to_be_hidden()
+
+
 def test_error_pages_are_pages(world, look):
     page = world.person().new_page()
     for address, name in (("/nothing-here", "404"), ("/invitations/" + "x" * 43, "invitation-unknown")):
