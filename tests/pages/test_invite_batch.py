@@ -451,6 +451,11 @@ def test_what_is_too_long_is_too_long_whenever_it_is_judged(client, inviter, col
     assert verdicts() == {2: "ready"}
 
 
+def test_no_field_cuts_what_is_pasted(client, draft):
+    for address in ("/invite", "/invite/batch", f"{draft}/rows/2/edit"):
+        assert "maxlength" not in client.get(address).text
+
+
 @STYLES
 def test_all_is_reset_after_a_confirmation(client, draft, htmx):
     assert "Reset all rows?" in client.get(f"{draft}/reset").text

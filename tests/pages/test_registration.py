@@ -65,6 +65,15 @@ def test_the_page_says_who_invites_until_when_and_what_is_known(client, vendor):
     assert token not in calendar.text
 
 
+def test_no_field_cuts_what_is_pasted_and_what_is_too_long_is_told(client, vendor):
+    _, token = vendor()
+    assert "maxlength" not in client.get(f"/registration/{token}").text
+    told = client.submit(f"/registration/{token}", **(GIVEN | {"last_name": "x" * 100}))
+    assert "The last name must have 60 characters or fewer" in read(told)
+    assert f'value="{"x" * 100}"' in told.text
+    assert "maxlength" not in told.text
+
+
 @STYLES
 def test_a_vendor_registers_once_and_the_request_is_open(client, vendor, now, htmx):
     account, token = vendor(seed_status=SeedStatus.REQUESTED)
