@@ -6,6 +6,7 @@
 // data-code        a one-time code: what is pasted is cleaned of spaces and dashes
 // data-copy="id"   copies the text of that element
 // data-print       prints the page
+// data-most        how much a form takes, in words
 (() => {
   "use strict";
 
@@ -255,13 +256,14 @@
 
   document.addEventListener("htmx:responseError", (event) => {
     if (!isPressed(event.detail)) return;
-    const { xhr } = event.detail;
+    const { xhr, requestConfig } = event.detail;
+    const { most } = requestConfig.elt.dataset;
     const words = {
       400: "This page is out of date, and nothing was changed. Load it again, then try once more.",
       403: "You may not do this, and nothing was changed.",
       404: "This is no longer here, and nothing was changed. Load the page again.",
       409: "Somebody else was faster, and nothing was changed. Load the page again to see how it stands.",
-      413: "That is too large, and nothing was changed.",
+      413: `That is ${most ? `larger than ${most}` : "too large"}, and nothing was changed.`,
       429: `That was too often in a short time, and nothing was changed. Try again in ${pause(xhr)}.`,
     };
     tellNetwork(words[xhr.status] || "Something went wrong at our end. Please try again in a few minutes.", null);

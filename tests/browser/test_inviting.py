@@ -143,6 +143,16 @@ def test_what_is_typed_in_an_open_row_outlives_a_change_of_another(inviter):
     expect(inviter.locator("#row-2")).not_to_contain_text("Twice")
 
 
+def test_a_file_that_is_too_large_is_told_with_the_limit_and_no_error_of_the_one_before(inviter):
+    inviter.goto("/invite/batch")
+    for content in (b"%PDF", b"a" * 5_000_000):
+        inviter.get_by_label("A file").set_input_files({"name": "a.csv", "mimeType": "text/csv", "buffer": content})
+        expect(inviter.locator(".error-summary, .field-error")).to_have_count(0)
+        inviter.get_by_role("button", name="See the rows").click()
+        expect(inviter.locator(".error-summary, #network-notice:visible")).to_have_count(1)
+    expect(inviter.locator("#network-words")).to_have_text("That is larger than 4 MB, and nothing was changed.")
+
+
 def test_long_words_make_no_table_wider_than_the_screen(inviter, look):
     inviter.goto("/invite/batch")
     lines = ["email,seed,organisation,reason", f"{'a' * 60}@tech.gvo.sg,{'b' * 90},{'c' * 120},{'d' * 300}"]

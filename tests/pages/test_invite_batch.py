@@ -245,6 +245,7 @@ def test_a_file_that_is_too_large_is_refused(client, inviter):
         data = {"csrf_token": "x" if status == 413 else client.csrf_token(), "file": file}
         answer = client.post("/invite/batch", data=data, content_type="multipart/form-data")
         assert answer.status_code == status
+        assert ("larger than 4 MB" if status == 422 else "At most 4 MB are taken at once.") in read(answer.text)
     assert counted(Batch) == 0
 
 
