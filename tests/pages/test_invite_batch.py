@@ -125,6 +125,16 @@ def test_the_template_is_taken_as_it_is(client, inviter, form):
     assert set(verdicts().values()) == {"not_allowed"}
 
 
+@STYLES
+def test_a_nul_in_the_list_is_taken_for_a_space(client, inviter, htmx):
+    upload(client, text="email,seed,reason\na@tech.gov.sg,no,New\0here", htmx=htmx)
+    assert [(row.reason, str(row.verdict)) for row in rows()] == [("New here", "ready")]
+    refused = upload(client, text="name,reason\nMei,New\0here", htmx=htmx)
+    assert refused.status_code == 422
+    assert "Mei,New here" in refused.text
+    assert upload(client, text="a@tech.gov.sg", reason="\0", htmx=htmx).status_code == 400
+
+
 def test_columns_without_a_name_are_left_out(client, inviter):
     upload(client, text="email,,seed,,reason\na@tech.gov.sg,note,no,note,New here\n")
     assert [(row.email, row.seed, row.reason, str(row.verdict)) for row in rows()] == [

@@ -16,7 +16,9 @@ class UploadForm(PortalForm):
     stale = "This page was open for too long, so nothing was sent. What you typed is kept: check it and submit again."
 
     file = FileField("A file")
-    text = TextAreaField("Or paste the list", validators=[Optional()])
+    text = TextAreaField(
+        "Or paste the list", filters=[lambda text: text and text.replace("\0", " ")], validators=[Optional()]
+    )
     seed = RadioField(
         "Do they need SEED, where a row does not say?",
         choices=[SelectChoice("yes", "Yes"), SelectChoice("no", "No"), SelectChoice("", "Each row says it")],

@@ -47,7 +47,7 @@ def index() -> str:
 @blueprint.post("")
 @allow(Audience.INVITER)
 @csrf.exempt  # The form checks its own token, and keeps what was pasted.
-@takes_large_form(tables.MOST_BYTES + 64 * 1024)
+@takes_large_form(tables.MOST_BYTES + 64 * 1024, pasted="text")
 @limiter.limit("60 per hour", key_func=access.person)
 def upload() -> ResponseReturnValue:
     """Keep what was given as a draft, each row judged."""
