@@ -137,7 +137,7 @@ def _content_mark(path: str) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:10]
 
 
-def takes_large_form(most_bytes: int = MOST_BYTES, pasted: str = "") -> Callable[[View], View]:
+def takes_large_form(most_bytes: int = MOST_BYTES, pasted: str | None = None) -> Callable[[View], View]:
     """Let a view take a form of so many bytes, all of it text if need be, for files and lists that are pasted.
 
     The field ``pasted`` may hold a NUL, as copied text does at times; its form must replace it.
@@ -161,12 +161,12 @@ def _make_room() -> None:
 
 def _refuse_nul() -> None:
     """No field, argument or address means a NUL, and PostgreSQL takes none (S5)."""
-    pasted = getattr(current_app.view_functions.get(request.endpoint or ""), "pasted", "")
+    pasted = getattr(current_app.view_functions.get(request.endpoint or ""), "pasted", None)
     if "\x00" in request.path or (request.query_string and _has_nul(request.args)) or _has_nul(request.form, pasted):
         abort(400)
 
 
-def _has_nul(given: MultiDict[str, str], but: str = "") -> bool:
+def _has_nul(given: MultiDict[str, str], but: str | None = None) -> bool:
     return any("\x00" in name or ("\x00" in value and name != but) for name, value in given.items(multi=True))
 
 
