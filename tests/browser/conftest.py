@@ -18,7 +18,7 @@ from urllib.parse import quote
 import pyotp
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import APIResponse, Browser, BrowserContext, Page, Route, expect
 
 from tests import servers
 
@@ -137,6 +137,30 @@ Look = Callable[[Page, str], None]
 
 def nothing(_page: Page, _name: str) -> None:
     """In place of ``look`` where a page was looked at before."""
+
+
+def hold_back(page: Page, address: str) -> Callable[[], None]:
+    """The first answer from ``address`` is late: it comes once what this gives is called."""
+    held: list[tuple[Route, APIResponse]] = []
+
+    def hold(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append((route, route.fetch()))
+
+    page.route(address, hold)
+
+    def go_on() -> None:
+        for _ in range(500):
+            if held:
+                break
+            page.wait_for_timeout(20)  # Playwright hears of the answer only while it waits.
+        route, answer = held[0]
+        route.fulfill(response=answer)
+        page.unroute(address)
+
+    return go_on
 
 
 def sign_up(world: World, page: Page, email: str, *, seed: bool = True, look: Look = nothing) -> None:

@@ -6,17 +6,13 @@ import csv
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests import servers
 from tests.browser import night
-from tests.browser.conftest import World, log_in, onboard
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.browser.conftest import World, hold_back, log_in, onboard
 
 
 @pytest.fixture
@@ -65,18 +61,6 @@ def keeps_what_is_half_done(page: Page, email: str) -> None:
     expect(note).to_have_value("Another")
     note.fill("")
     here.get_by_role("checkbox").uncheck()
-
-
-def hold_back(page: Page, address: str) -> Callable[[], None]:
-    """Requests to ``address`` are late: they go on once what this gives is called."""
-    held: list[Route] = []
-    page.route(address, lambda route: held.append(route))
-
-    def go_on() -> None:
-        held.pop().continue_()
-        page.unroute(address)
-
-    return go_on
 
 
 def waits_for_late_answers(page: Page, email: str, other: str) -> None:
@@ -256,7 +240,7 @@ def test_an_admins_morning(morning, look, tmp_path):
 def test_back_leads_from_what_a_change_means_to_the_form_as_typed(admin):
     page = admin.page
     page.goto("/admin/agencies")
-    page.get_by_role("link", name="Ministry of Education").click()
+    page.get_by_role("row").filter(has_text="moe.gov.sg").get_by_role("link").first.click()
     name, vendors = page.get_by_label("Name", exact=True), page.get_by_label("Let vendors sign up themselves")
     for typed in ("Learning", "Learning & more"):
         name.fill(typed)

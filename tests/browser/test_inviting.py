@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests import servers
-from tests.browser.conftest import onboard
+from tests.browser.conftest import hold_back, onboard
 
 ROWS = 500
 FAULTY = 40
@@ -141,6 +141,19 @@ def test_what_is_typed_in_an_open_row_outlives_a_change_of_another(inviter):
     inviter.get_by_role("button", name="Keep the change").click()
     expect(inviter.locator("#row-2")).to_contain_text("Half a sentence")
     expect(inviter.locator("#row-2")).not_to_contain_text("Twice")
+
+
+def test_what_is_changed_while_the_counts_are_on_their_way_is_counted_too(inviter):
+    inviter.goto("/invite/batch")
+    inviter.get_by_label("Or paste the list").fill("a@tech.gov.sg\nb@tech.gov.sg\nc@tech.gov.sg")
+    inviter.get_by_role("button", name="See the rows").click()
+    go_on = hold_back(inviter, "**part=summary**")
+    for number in (1, 2):
+        inviter.get_by_role("button", name=f"Remove row {number}", exact=True).click()
+        expect(inviter.locator("tr")).to_have_count(4)
+        expect(inviter.get_by_role("button", name=f"Remove row {number}", exact=True)).to_have_count(0)
+    go_on()
+    expect(inviter.locator("#batch-summary")).to_contain_text("0 of 1 row is ready")
 
 
 def test_a_file_that_is_too_large_is_told_with_the_limit_and_no_error_of_the_one_before(inviter):
