@@ -177,6 +177,8 @@ NOT_MEASURED = {
     # Made row by row while they are sent: their time is that of what they hold.
     "admin_audit.export",
     "admin_agencies.export",
+    # It leads to the forecast, which is measured.
+    "admin_forecast.back",
 }
 
 VARIANTS = [
