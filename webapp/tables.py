@@ -10,6 +10,7 @@ import io
 import re
 import zipfile
 import zlib
+from contextlib import contextmanager
 from datetime import date
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
@@ -246,19 +247,31 @@ _RELATION = re.compile(r"\}id$")
 
 
 def _xlsx(content: bytes, is_head: Callable[[list[str]], bool]) -> Iterator[Row]:
+    with _refused_if_broken():
+        package = zipfile.ZipFile(io.BytesIO(content))
+    with package:
+        members = package.infolist()
+        if len(members) > _MOST_MEMBERS or any(each.compress_type not in _PACKINGS for each in members):
+            raise TableRefused(_BROKEN)
+        parts = _Parts(package)
+        names, epoch = _sheets(parts)
+        cells = partial(_cells, parts, epoch=epoch, strings=list(_strings(parts)), days=_days(parts))
+        headed = (name for name in names if is_head(_first_row(cells(name)))) if len(names) > 1 else iter(())
+        yield from cells(next(headed, names[0]))
+
+
+_OF_A_PACKAGE = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, OSError, zlib.error)
+"""What is raised of a file that is cut off, damaged, or packed as no spreadsheet program does."""
+_OF_XML = (ParseError, DefusedXmlException, ValueError)
+"""What is raised of a part that is no XML, or more than plain XML."""
+
+
+@contextmanager
+def _refused_if_broken() -> Iterator[None]:
+    """Around what reads the bytes of others, and around nothing else: an error of our own is no broken file."""
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as package:
-            members = package.infolist()
-            if len(members) > _MOST_MEMBERS or any(each.compress_type not in _PACKINGS for each in members):
-                raise TableRefused(_BROKEN)
-            parts = _Parts(package)
-            names, epoch = _sheets(parts)
-            cells = partial(_cells, parts, epoch=epoch, strings=list(_strings(parts)), days=_days(parts))
-            headed = (name for name in names if is_head(_first_row(cells(name)))) if len(names) > 1 else iter(())
-            yield from cells(next(headed, names[0]))
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, LookupError, OSError):
-        raise TableRefused(_BROKEN) from None
-    except (ParseError, DefusedXmlException, ValueError, zlib.error):
+        yield
+    except (*_OF_A_PACKAGE, *_OF_XML, LookupError):  # The last: a part that is not there, letters that nobody knows.
         raise TableRefused(_BROKEN) from None
     except RuntimeError:  # What zipfile says of a password.
         raise TableRefused("The spreadsheet has a password. Save it without one, and choose it again") from None
@@ -306,26 +319,27 @@ class _Counted:
 
 def _elements(parts: _Parts, name: str) -> Iterator[tuple[str, str, Any]]:
     """The events of a part's XML, with the names of its elements; entities are refused. What has ended is let go."""
-    part = parts.open(name)
-    names, within = part.names, []
-    for event, element in iterparse(part, events=("start", "end", "start-ns"), forbid_dtd=True):
-        parts.events += 1
-        if event == "start-ns":
-            part.other_names.add(element[0])
-            continue
-        if event == "start":
-            within.append(element)
-            if len(within) > _DEEPEST:
-                raise TableRefused(_BROKEN)
-            part.other_names.update(element.keys())
-            if element.tag not in names:
-                names[element.tag] = element.tag.rpartition("}")[2]
-        yield event, names[element.tag], element
-        if event == "end":
-            within.pop()
-            element.clear()
-            if within and len(within[-1]) > 1000:
-                within[-1].clear()
+    with _refused_if_broken():
+        part = parts.open(name)
+        names, within = part.names, []
+        for event, element in iterparse(part, events=("start", "end", "start-ns"), forbid_dtd=True):
+            parts.events += 1
+            if event == "start-ns":
+                part.other_names.add(element[0])
+                continue
+            if event == "start":
+                within.append(element)
+                if len(within) > _DEEPEST:
+                    raise TableRefused(_BROKEN)
+                part.other_names.update(element.keys())
+                if element.tag not in names:
+                    names[element.tag] = element.tag.rpartition("}")[2]
+            yield event, names[element.tag], element
+            if event == "end":
+                within.pop()
+                element.clear()
+                if within and len(within[-1]) > 1000:
+                    within[-1].clear()
 
 
 def _sheets(parts: _Parts) -> tuple[list[str], int]:
