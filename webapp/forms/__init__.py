@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from flask import request
 from flask_wtf import FlaskForm
@@ -30,6 +30,12 @@ class PortalForm(FlaskForm):
         if self.meta.csrf and self.csrf_token.errors:
             self.csrf_token.errors = [self.stale]
         return valid
+
+    def of_row(self, number: int | str) -> Self:
+        """Give the fields ids of their own for the row ``number``, as several rows of a page may hold the form."""
+        for field in self:
+            field.id = field.label.field_id = f"{field.name}-{number}"
+        return self
 
 
 def squeeze(text: str | None) -> str | None:

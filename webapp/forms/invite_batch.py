@@ -57,12 +57,6 @@ class RowForm(PortalForm):
     agency_shown = HiddenField(filters=[squeeze])
     reason_shown = HiddenField(filters=[squeeze])
 
-    def of_row(self, number: int) -> RowForm:
-        """With ids of that row alone: several rows may be open for change at once."""
-        for field in self:
-            field.id = field.label.field_id = f"{field.name}-{number}"
-        return self
-
     def changed(self) -> dict[str, str]:
         """The cells that are not as they were shown, so that an older window undoes nothing."""
         return {name: self[name].data or "" for name in COLUMNS if self[name].data != self[f"{name}_shown"].data}

@@ -31,17 +31,7 @@ _LONGEST_REASON = 500
 _NONE = "Enter a reason: the applicant is told it by email"
 
 
-class QueueForm(PortalForm):
-    """A form that may stand in several rows of one page."""
-
-    def of_row(self, number: int | str) -> Self:
-        """Give the fields ids of their own for the row ``number``."""
-        for field in self:
-            field.id = field.label.field_id = f"{field.name}-{number}"
-        return self
-
-
-class RejectForm(QueueForm):
+class RejectForm(PortalForm):
     common = SelectField("Reason", choices=[], validate_choice=True)
     reason = StringField("Or in your own words", filters=[squeeze])
 
@@ -64,7 +54,7 @@ class RejectForm(QueueForm):
         return " ".join(part for part in (self.common.data, self.reason.data) if part)
 
 
-class AskForm(QueueForm):
+class AskForm(PortalForm):
     question = TextAreaField(
         "Question",
         filters=[squeeze],
@@ -75,7 +65,7 @@ class AskForm(QueueForm):
     )
 
 
-class NoteForm(QueueForm):
+class NoteForm(PortalForm):
     note = StringField(
         "Note",
         filters=[squeeze],

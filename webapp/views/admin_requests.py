@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from flask.typing import ResponseReturnValue
 
-    from webapp.forms.requests import QueueForm
+    from webapp.forms import PortalForm
     from webapp.models import Request
     from webapp.services.queue_list import Row
 
@@ -193,7 +193,7 @@ def _find(request_id: int) -> Row:
         abort(404)
 
 
-def _empty_form(kind: str, found: Row, form: QueueForm) -> ResponseReturnValue:
+def _empty_form(kind: str, found: Row, form: PortalForm) -> ResponseReturnValue:
     """`_form`, unless nothing that is typed there could be sent."""
     number = found.request.id
     try:
@@ -207,7 +207,7 @@ def _empty_form(kind: str, found: Row, form: QueueForm) -> ResponseReturnValue:
     return _form(kind, found, form)
 
 
-def _form(kind: str, found: Row, form: QueueForm) -> str:
+def _form(kind: str, found: Row, form: PortalForm) -> str:
     """The form of a row: in it, or on a page of its own."""
     form.of_row(found.request.id)
     if wants_fragment():
